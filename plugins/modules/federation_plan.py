@@ -1,0 +1,53 @@
+#!/usr/bin/python
+# Copyright (c) 2026, oneflower.federation contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: federation_plan
+short_description: Compute the plan of a federation from the inventory
+version_added: "0.1.0"
+description:
+  - Reads the C(federation_*) variables of the hosts in the groups C(coordinator), C(training_sites) and C(gateways) and
+    computes everything that follows from them; tunnel addresses, AllowedIPs, routes, the address at which the sites dial
+    the SuperLink, certificate names, keepalive settings, partition numbers, and the CONTEXT of every role.
+  - It touches nothing and needs no network. Every problem is reported at once, each with the variable to change.
+  - Runs on the controller. The variables are described in C(docs/inventory.md).
+author:
+  - oneflower.federation contributors (@oneflower)
+attributes:
+  check_mode:
+    description: Can run in check mode; it changes nothing.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Compute the plan
+  oneflower.federation.federation_plan:
+
+- name: Show what the sites will dial
+  ansible.builtin.debug:
+    var: federation_plan.superlink.dialled
+"""
+
+RETURN = r"""
+ansible_facts:
+  description: The plan, as the fact C(federation_plan).
+  returned: success
+  type: dict
+  contains:
+    federation_plan:
+      description: Zones, gateways, SuperLink, keepalive and partitions of the federation.
+      type: dict
+      returned: success
+problems:
+  description: Every problem in the inventory, as "host; variable; what is wrong".
+  returned: failure
+  type: list
+  elements: str
+"""
