@@ -10,7 +10,7 @@ from ansible_collections.oneflower.federation.plugins.module_utils import plan
 
 
 class ActionModule(ActionBase):
-    """Hand the inventory's `federation_*` variables to the pure planner and return its plan as a fact."""
+    """Hand the inventory's `federation_*` variables to the pure planner and return its plan."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
@@ -38,5 +38,5 @@ class ActionModule(ActionBase):
                 msg=f"The inventory has {len(problems)} problem(s), nothing was touched:\n- " + "\n- ".join(problems),
             )
             return result
-        result.update(changed=False, ansible_facts={"federation_plan": made})
+        result.update(changed=False, plan=made)
         return result

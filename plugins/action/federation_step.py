@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
             }
         )
         keeper = task_vars["groups"]["coordinator"][0]
-        steps = list(task_vars["hostvars"][keeper].get("federation_steps", []))
+        steps = list(task_vars["hostvars"][keeper].get("ansible_facts", {}).get("federation_steps", []))
         steps.append({**arguments, "started": time.time()})
         result.update(changed=False, ansible_facts={"federation_steps": steps})
         return result

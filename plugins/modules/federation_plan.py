@@ -29,22 +29,18 @@ options: {}
 EXAMPLES = r"""
 - name: Compute the plan
   oneflower.federation.federation_plan:
+  register: computed
 
 - name: Show what the sites will dial
   ansible.builtin.debug:
-    var: federation_plan.superlink.dialled
+    var: computed.plan.superlink.dialled
 """
 
 RETURN = r"""
-ansible_facts:
-  description: The plan, as the fact C(federation_plan).
+plan:
+  description: Zones, gateways, SuperLink, keepalive and partitions of the federation.
   returned: success
   type: dict
-  contains:
-    federation_plan:
-      description: Zones, gateways, SuperLink, keepalive and partitions of the federation.
-      type: dict
-      returned: success
 problems:
   description: Every problem in the inventory, as "host; variable; what is wrong".
   returned: failure
