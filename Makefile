@@ -1,0 +1,68 @@
+# The two commands: `make walkthrough` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+LAB := $(or $(ONEFLOWER_LAB),oneflower)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=ONEFLOWER_LAB,ONEFLOWER_LAB_CACHE,PIP_INDEX_URL,PIP_EXTRA_INDEX_URL,PIP_FIND_LINKS)
+LABCMD = $(SUDO) .venv/bin/python -m lab
+# Plays run inside the lab's management network, which reaches the zones' APIs and the gateways and nothing else.
+INLAB = $(SUDO) nsenter --net=/run/netns/$(LAB)-mgmt env PATH=$(CURDIR)/.venv/bin:$$PATH
+PLAY = $(INLAB) .venv/bin/ansible-playbook -i inventories/lab
+PLAYBOOK_ARGS ?=
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
+
+.venv/.run: requirements/run.txt
+	@echo "==> Python environment (.venv)"
+	@$(PYTHON) -m venv .venv 2>/dev/null || { $(SUDO) apt-get -qq update && $(SUDO) apt-get -qq install -y python3-venv && $(PYTHON) -m venv .venv; }
+	@.venv/bin/pip install -q --no-compile -r requirements/run.txt
+	@touch $@
+
+.venv/.test: .venv/.run requirements/test.txt
+	@echo "==> Test tools"
+	@.venv/bin/pip install -q --no-compile -r requirements/test.txt
+	@touch $@
+
+.PHONY: collection
+collection: ## Make the checkout importable as oneflower.federation
+	@mkdir -p .build/collections/ansible_collections/oneflower
+	@ln -sfn ../../../.. .build/collections/ansible_collections/oneflower/federation
+
+.PHONY: setup
+setup: .venv/.run collection ## Python environment, Debian packages of the lab, lab images
+	@$(LABCMD) deps
+	@$(LABCMD) image
+
+.PHONY: lab-up
+lab-up: setup ## Start the lab: three zones, three gateways and the networks between them
+	@$(LABCMD) up
+
+.PHONY: lab-down
+lab-down: .venv/.run ## Stop the lab and leave nothing of it behind (the image cache stays)
+	@$(LABCMD) down
+
+.PHONY: walkthrough
+walkthrough: lab-up ## Build the three-zone federation on this machine, train across it and prove it
+	@$(PLAY) playbooks/walkthrough.yml $(PLAYBOOK_ARGS)
+
+.PHONY: unit
+unit: .venv/.test collection ## Unit tests
+	@.venv/bin/python -m pytest -q tests/unit
+
+.PHONY: lint
+lint: .venv/.test collection ## ruff, yamllint and ansible-lint
+	@.venv/bin/ruff check .
+	@.venv/bin/yamllint -s .
+	@PATH=$(CURDIR)/.venv/bin:$$PATH ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.build/collections .venv/bin/ansible-lint --offline -q
+
+.PHONY: sanity
+sanity: .venv/.test ## ansible-test sanity on a copy of the tracked files
+	@tests/sanity.sh
+
+.PHONY: test
+test: .venv/.test collection ## All tests
+	@.venv/bin/python tests/run.py
