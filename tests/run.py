@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run every stage of the tests, show progress, and close with one line `N passed, N failed`.
+
+Usage: python tests/run.py [STAGE ...], with stages lint, unit, sanity, lab. Without one, all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = ROOT / ".venv" / "bin"
+RESULTS = ROOT / ".build" / "results"
+
+COMMANDS = {
+    "lint": [
+        [str(BIN / "ruff"), "check", "."],
+        [str(BIN / "yamllint"), "-s", "."],
+        [str(BIN / "ansible-lint"), "--offline", "-q"],
+    ],
+    "sanity": [["tests/sanity.sh"]],
+}
+PYTEST = {"unit": ["tests/unit"], "lab": ["tests/integration"]}
+STAGES = ("lint", "unit", "sanity", "lab")
+
+
+def environment() -> dict[str, str]:
+    return {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"),
+    }
+
+
+def run_commands(stage: str) -> tuple[int, int]:
+    passed = failed = 0
+    for command in COMMANDS[stage]:
+        print(f"--- {stage}: {Path(command[0]).name}", flush=True)
+        if subprocess.run(command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL).returncode:
+            failed += 1
+        else:
+            passed += 1
+    return passed, failed
+
+
+def run_pytest(stage: str) -> tuple[int, int]:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    result = RESULTS / f"{stage}.xml"
+    result.unlink(missing_ok=True)
+    paths = [path for path in PYTEST[stage] if (ROOT / path).exists()]
+    code = subprocess.run(
+        [sys.executable, "-m", "pytest", *(["-v"] if stage == "lab" else ["-q"]), "--durations=5",
+         f"--junit-xml={result}", *paths],
+        cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL,
+    ).returncode  # fmt: skip
+    if not result.exists():
+        return 0, 1
+    suite = next(ElementTree.parse(result).getroot().iter("testsuite"))
+    failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+    passed = int(suite.get("tests", 0)) - failed - int(suite.get("skipped", 0))
+    return passed, failed if code == 0 or failed else failed + 1
+
+
+def main() -> int:
+    stages = sys.argv[1:] or list(STAGES)
+    unknown = set(stages) - set(STAGES)
+    if unknown:
+        sys.exit(f"unknown stage {', '.join(sorted(unknown))}; there are {', '.join(STAGES)}")
+    passed = failed = 0
+    for number, stage in enumerate(stages, 1):
+        started = time.monotonic()
+        print(f"=== {number}/{len(stages)} {stage}", flush=True)
+        stage_passed, stage_failed = (run_commands if stage in COMMANDS else run_pytest)(stage)
+        passed += stage_passed
+        failed += stage_failed
+        print(
+            f"=== {stage}: {stage_passed} ok, {stage_failed} not ok, {time.monotonic() - started:.0f} s", flush=True
+        )
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# ansible-test sanity on a copy of the tracked files: it wants the path ansible_collections/NAMESPACE/NAME and a tree of its own.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+here=$PWD
+copy=$here/.build/sanity/ansible_collections/oneflower/federation
+rm -rf "$copy"
+mkdir -p "$copy"
+git ls-files -z | while IFS= read -r -d '' file; do
+    [ -e "$file" ] && printf '%s\0' "$file"
+done | tar --null -T - -cf - | tar -xf - -C "$copy"
+
+# ansible-test would fetch pip's installer from the network; Python's own ensurepip does the same work.
+cache=$HOME/.ansible/test/cache
+mkdir -p "$cache"
+for version in 24_2 25_2; do
+    [ -e "$cache/get_pip_$version.py" ] || cat >"$cache/get_pip_$version.py" <<'PYTHON'
+import subprocess
+import sys
+
+arguments = [argument for argument in sys.argv[1:] if argument not in ("--no-setuptools", "--no-wheel")]
+subprocess.check_call([sys.executable, "-m", "ensurepip"])
+subprocess.check_call([sys.executable, "-m", "pip", "install"] + arguments)
+PYTHON
+done
+cd "$copy"
+git init -q . && git add -A
+PATH=$here/.venv/bin:$PATH exec ansible-test sanity --local --color no "$@"
