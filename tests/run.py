@@ -10,8 +10,8 @@ import os
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
@@ -41,7 +41,7 @@ def run_commands(stage: str) -> tuple[int, int]:
     passed = failed = 0
     for command in COMMANDS[stage]:
         print(f"--- {stage}: {Path(command[0]).name}", flush=True)
-        if subprocess.run(command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL).returncode:
+        if subprocess.run(command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, check=False).returncode:
             failed += 1
         else:
             passed += 1
@@ -56,7 +56,7 @@ def run_pytest(stage: str) -> tuple[int, int]:
     code = subprocess.run(
         [sys.executable, "-m", "pytest", *(["-v"] if stage == "lab" else ["-q"]), "--durations=5",
          f"--junit-xml={result}", *paths],
-        cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL,
+        cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, check=False,
     ).returncode  # fmt: skip
     if not result.exists():
         return 0, 1

@@ -26,4 +26,5 @@ PYTHON
 done
 cd "$copy"
 git init -q . && git add -A
-PATH=$here/.venv/bin:$PATH exec ansible-test sanity --local --color no "$@"
+python=$("$here/.venv/bin/python" -c "import sys; print('%d.%d' % sys.version_info[:2])")
+PATH=$here/.venv/bin:$PATH exec ansible-test sanity --local --python "$python" --color no "$@"

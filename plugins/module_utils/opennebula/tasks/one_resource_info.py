@@ -1,0 +1,54 @@
+# Copyright (c) 2026, oneflower.federation contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""one_resource_info: find VM templates and virtual networks of a zone by name or id."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..context import Context
+from ..errors import Ambiguous, NotFound
+from ..formats import as_dict, as_list, to_int
+
+ARGUMENTS: dict[str, t.Any] = {
+    "vm_templates": {"type": "list", "elements": "str", "default": []},
+    "virtual_networks": {"type": "list", "elements": "str", "default": []},
+}
+RULES: dict[str, t.Any] = {}
+
+# Option: pool method, element of the pool, what a person calls it. Pool arguments: all that the user may see, all ids.
+POOLS = {
+    "vm_templates": ("templatepool.info", "VMTEMPLATE", "VM template", (-2, -1, -1)),
+    "virtual_networks": ("vnpool.info", "VNET", "virtual network", (-2, -1, -1)),
+}
+
+
+def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
+    """Return {changed, vm_templates, virtual_networks}, each a list of {id, name, attributes} in the order asked for."""
+    result: dict[str, t.Any] = {"changed": False}
+    for option, (method, element, kind, arguments) in POOLS.items():
+        asked = params[option]
+        pool = [as_dict(entry) for entry in as_list(as_dict(context.oned.call(method, *arguments)).get(element))] if asked else []
+        result[option] = [_find(pool, str(name).strip(), kind, context) for name in asked]
+    return result
+
+
+def _find(pool: list[dict[str, t.Any]], asked: str, kind: str, context: Context) -> dict[str, t.Any]:
+    found = [entry for entry in pool if entry.get("NAME") == asked]
+    if not found and asked.isdigit():
+        found = [entry for entry in pool if str(entry.get("ID")) == asked]
+    if not found:
+        known = ", ".join(sorted(repr(entry.get("NAME")) for entry in pool)) or "none"
+        raise NotFound(
+            f"there is no {kind} {asked!r} that {context.username} may use",
+            endpoint=context.oned.endpoint,
+            hint=f"There is: {known}.",
+        )
+    if len(found) > 1:
+        ids = ", ".join(sorted(str(entry.get("ID")) for entry in found))
+        raise Ambiguous(
+            f"{len(found)} {kind}s are named {asked!r}: ids {ids}", endpoint=context.oned.endpoint, hint="Give the id instead."
+        )
+    entry = found[0]
+    return {"id": to_int(entry.get("ID")), "name": entry.get("NAME"), "attributes": as_dict(entry.get("TEMPLATE"))}
