@@ -1,0 +1,165 @@
+# Copyright (c) 2026, oneflower.federation contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""oned over XML-RPC: pyone's client on a transport that keeps its deadline and its TLS settings. No policy.
+
+pyone builds the calls. Its answers are read here: its XML binding ends in an IndexError on an empty string and drops
+the error code's context, and plain dicts are what tasks return anyway.
+"""
+
+from __future__ import annotations
+
+import traceback
+import typing as t
+import xmlrpc.client
+from xml.parsers.expat import ExpatError
+
+from .errors import (
+    AuthenticationFailed,
+    BadAnswer,
+    InvalidRequest,
+    NotAllowed,
+    NotFound,
+    OpenNebulaError,
+    Refused,
+)
+from .formats import FORBIDDEN, as_dict, as_list, to_int, xml_to_data
+from .transport import HttpClient, check_status, excerpt, is_html
+
+try:
+    import pyone
+except ImportError:
+    pyone = None
+    PYONE_ERROR: str | None = traceback.format_exc()
+else:
+    PYONE_ERROR = None
+
+_ERRORS: dict[int, type[OpenNebulaError]] = {0x100: AuthenticationFailed, 0x200: NotAllowed, 0x400: NotFound}
+_HINTS = {
+    0x100: "Check username and password, or auth_file.",
+    "zone disabled": "Enable the zone with onezone, at that zone's own endpoint.",
+    "federation master": "Writes to users and zones need the master zone's oned.",
+}
+_READS = frozenset({"info", "infoextended", "version", "raftstatus", "config"})
+
+
+class _Transport(xmlrpc.client.Transport):
+    """Carries one XML-RPC call over HttpClient."""
+
+    def __init__(self, client: HttpClient) -> None:
+        super().__init__()
+        self._client = client
+        self.method = ""
+        self.repeatable = False
+
+    def request(
+        self, _host: t.Any, _handler: t.Any, request_body: t.Any, _verbose: t.Any = False, **_kwargs: t.Any
+    ) -> t.Any:
+        answer = self._client.request(
+            "POST", "", request_body, {"Content-Type": "text/xml"}, method=self.method, repeatable=self.repeatable
+        )
+        url = self._client.url
+        check_status(answer, url, self.method)
+        if answer.status != 200 or is_html(answer):
+            raise BadAnswer(
+                f"not an XML-RPC answer: {excerpt(answer.body)}",
+                code=answer.status,
+                endpoint=url,
+                method=self.method,
+                hint="Is this oned's XML-RPC endpoint (http://HOST:2633/RPC2)?",
+            )
+        try:
+            parser, unmarshaller = self.getparser()
+            parser.feed(answer.body)
+            parser.close()
+            return unmarshaller.close()
+        except xmlrpc.client.Fault as fault:
+            raise Refused(fault.faultString, code=fault.faultCode, endpoint=url, method=self.method) from None
+        except (ExpatError, xmlrpc.client.ResponseError, ValueError, LookupError, TypeError) as error:
+            raise BadAnswer(
+                f"not an XML-RPC answer: {excerpt(answer.body)} ({type(error).__name__})",
+                endpoint=url,
+                method=self.method,
+                hint="Is this oned's XML-RPC endpoint (http://HOST:2633/RPC2)?",
+            ) from None
+
+
+class Oned:
+    """One oned. Ids in and out are ints, XML documents come as dicts (see formats.xml_to_data)."""
+
+    def __init__(self, endpoint: str, username: str, password: str, **http: t.Any) -> None:
+        if pyone is None:
+            raise InvalidRequest("the Python library pyone is missing", hint="pip install pyone")
+        self._http = HttpClient(endpoint, **http)
+        self.endpoint = self._http.url
+        self._transport = _Transport(self._http)
+        self._proxy = pyone.OneServer(self.endpoint, f"{username}:{password}")
+        # pyone takes no transport; the attribute is the standard library's ServerProxy's.
+        self._proxy._ServerProxy__transport = self._transport
+
+    def call(self, method: str, *params: t.Any) -> t.Any:
+        """Return the value of one.<method>: int, str, or dict for XML. Raises OpenNebulaError."""
+        name = f"one.{method}"
+        for param in params:
+            if isinstance(param, str) and FORBIDDEN.search(param):
+                raise InvalidRequest("control characters cannot be sent", endpoint=self.endpoint, method=name)
+            if isinstance(param, int) and not -(2**31) <= param < 2**31:
+                raise InvalidRequest(f"{param} is no OpenNebula id", endpoint=self.endpoint, method=name)
+        self._transport.method = name
+        self._transport.repeatable = method.rsplit(".", 1)[-1] in _READS
+        answer = self._proxy._do_request(name, self._proxy._cast_parms(params))
+        if not isinstance(answer, (list, tuple)) or len(answer) < 2 or (not answer[0] and len(answer) < 3):
+            raise BadAnswer("the answer has not oned's form", endpoint=self.endpoint, method=name)
+        if answer[0] is not True and answer[0] != 1:
+            raise self._refusal(name, str(answer[1]), to_int(answer[2]))
+        value = answer[1]
+        if isinstance(value, str) and value.startswith("<"):
+            try:
+                return xml_to_data(value)
+            except ValueError as error:
+                raise BadAnswer(f"the document is not XML: {error}", endpoint=self.endpoint, method=name) from None
+        return value
+
+    def _refusal(self, name: str, text: str, code: int) -> OpenNebulaError:
+        text = text.replace("&lt;", "<").replace("&gt;", ">").removeprefix(f"[{name}] ")
+        hint = _HINTS.get(code) or next((h for key, h in _HINTS.items() if isinstance(key, str) and key in text), None)
+        return _ERRORS.get(code, Refused)(text, code=code, endpoint=self.endpoint, method=name, hint=hint)
+
+    def version(self) -> str:
+        """Return e.g. "7.4.0"."""
+        return str(self.call("system.version"))
+
+    def zones(self) -> list[dict]:
+        """Return the zone documents as this oned knows them (a slave may lag behind the master)."""
+        return [as_dict(zone) for zone in as_list(as_dict(self.call("zonepool.info")).get("ZONE"))]
+
+    def zone(self, zone_id: int) -> dict:
+        """Return one zone document."""
+        return as_dict(self.call("zone.info", zone_id))
+
+    def raft_status(self) -> dict:
+        """Return RAFT of the server behind the endpoint; FEDLOG_INDEX tells how far it follows the federation."""
+        return as_dict(self.call("zone.raftstatus"))
+
+    def vm(self, vm_id: int) -> dict:
+        """Return one VM document; terminated ones (state DONE) stay readable."""
+        return as_dict(self.call("vm.info", vm_id))
+
+    def vms(self, first: int = -1, last: int = -1, *, with_done: bool = False) -> list[dict]:
+        """Return the full documents of the VMs with first <= id <= last (-1, -1: all) that the user may see."""
+        pool = self.call("vmpool.infoextended", -2, first, last, -2 if with_done else -1, "")
+        return [as_dict(vm) for vm in as_list(as_dict(pool).get("VM"))]
+
+    def vm_update(self, vm_id: int, template: str, *, replace: bool = False) -> None:
+        """Merge template text into a VM's user template, or replace the whole of it."""
+        self.call("vm.update", vm_id, template, 0 if replace else 1)
+
+    def id_of(self, kind: str, name: str) -> int:
+        """Return the id of a user or group ("user", "group") by name; a number is taken as the id."""
+        if name.isdigit():
+            return int(name)
+        pool = as_dict(self.call(f"{kind}pool.info"))
+        for entry in as_list(pool.get(kind.upper())):
+            if as_dict(entry).get("NAME") == name:
+                return to_int(as_dict(entry).get("ID"))
+        raise NotFound(f"there is no {kind} {name!r}", endpoint=self.endpoint, method=f"one.{kind}pool.info")

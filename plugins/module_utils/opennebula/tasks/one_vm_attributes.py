@@ -1,0 +1,99 @@
+# Copyright (c) 2026, oneflower.federation contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""one_vm_attributes: user attributes of a VM, merged or removed."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Mapping
+
+from ..body import masked
+from ..context import Context
+from ..errors import InvalidRequest, Refused
+from ..formats import as_dict, render_template, scalar
+
+ARGUMENTS: dict[str, t.Any] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "vm_id": {"type": "int", "required": True},
+    "attributes": {"type": "dict", "required": True},
+}
+RULES: dict[str, t.Any] = {}
+
+# How often a removal starts again when the VM itself writes at the same time.
+ATTEMPTS = 5
+
+
+def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
+    """Return {changed, attributes, diff}; attributes are all user attributes of the VM."""
+    asked = {str(key).upper(): _value(str(key), value) for key, value in params["attributes"].items()}
+    if not asked:
+        raise InvalidRequest("attributes is empty")
+    render_template(asked)  # refuses names and values before anything is read
+    before = _read(context, params["vm_id"])
+    if params["state"] == "present":
+        after = {**before, **{key: value for key, value in asked.items() if not _equal(before.get(key), value)}}
+    else:
+        after = {key: value for key, value in before.items() if key not in asked}
+    changed = after != before
+    if changed and not context.check_mode:
+        if params["state"] == "present":
+            after = _merge(context, params["vm_id"], {k: after[k] for k in after if after[k] != before.get(k)})
+        else:
+            after = _remove(context, params["vm_id"], before, set(asked))
+    diff = {"before": masked(before, by_name=True), "after": masked(after, by_name=True)}
+    return {"changed": changed, "attributes": after, "diff": diff}
+
+
+def _read(context: Context, vm_id: int) -> dict[str, t.Any]:
+    return as_dict(context.oned.vm(vm_id).get("USER_TEMPLATE"))
+
+
+def _merge(context: Context, vm_id: int, new: dict[str, t.Any]) -> dict[str, t.Any]:
+    context.changed = True
+    context.oned.vm_update(vm_id, render_template(new))
+    after = _read(context, vm_id)
+    lost = sorted(key for key, value in new.items() if key not in after)
+    if lost:
+        raise Refused(f"VM {vm_id} does not have {', '.join(lost)}, although the server reported success")
+    return after
+
+
+def _remove(context: Context, vm_id: int, before: dict[str, t.Any], names: set[str]) -> dict[str, t.Any]:
+    """Write everything but the names back; oned has no call that removes one attribute.
+
+    What the VM writes between reading and writing would be lost: the reading is repeated right before the write, and
+    a write that follows a change of others is put off.
+    """
+    for _attempt in range(ATTEMPTS):
+        now = _read(context, vm_id)
+        if now != before:
+            before = now
+            continue
+        keep = {key: value for key, value in now.items() if key not in names}
+        if len(keep) == len(now):
+            return now
+        context.changed = True
+        context.oned.vm_update(vm_id, render_template(keep), replace=True)
+        after = _read(context, vm_id)
+        left = sorted(names & set(after))
+        if left:
+            raise Refused(f"VM {vm_id} still has {', '.join(left)}, although the server reported success")
+        return after
+    raise Refused(f"the attributes of VM {vm_id} keep changing; nothing was removed", hint="Try again.")
+
+
+def _value(name: str, value: t.Any) -> t.Any:
+    """Return an attribute as OpenNebula returns it: text, or a vector of text."""
+    if isinstance(value, Mapping):
+        return {str(key).upper(): scalar(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_value(name, item) for item in value]
+        return items[0] if len(items) == 1 else items
+    return scalar(value).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _equal(have: t.Any, want: t.Any) -> bool:
+    if isinstance(have, str) and isinstance(want, str):
+        return have.strip() == want.strip()
+    return have == want

@@ -1,0 +1,79 @@
+# Copyright (c) 2026, oneflower.federation contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""one_vm_info: read VMs, by service, by id or by filter."""
+
+from __future__ import annotations
+
+import fnmatch
+import typing as t
+
+from ..body import canonical, masked, secret_inputs, secret_values
+from ..context import Context
+from ..documents import body_of, identity
+from ..errors import Ambiguous, NotFound
+from ..formats import as_dict, scalar, to_int, vm_node
+from ..services import state_of, vm_ids
+
+ARGUMENTS: dict[str, t.Any] = {
+    "service": {"type": "str"},
+    "role": {"type": "str"},
+    "vm_ids": {"type": "list", "elements": "int"},
+    "name": {"type": "str"},
+    "attributes": {"type": "dict"},
+}
+RULES: dict[str, t.Any] = {"mutually_exclusive": [("service", "vm_ids")]}
+
+
+def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
+    """Return {changed, vms}, ordered by id."""
+    secret: set[str] = set()
+    if params["service"] is not None:
+        document = find_service(params["service"], context)
+        body = canonical(body_of(document))
+        secret = secret_inputs(body)
+        context.secrets |= secret_values(body)
+        documents = list(context.vms_by_id(vm_ids(document)).values())
+    elif params["vm_ids"] is not None:
+        found = context.vms_by_id(params["vm_ids"])
+        missing = sorted(set(params["vm_ids"]) - set(found))
+        if missing:
+            raise NotFound(f"there is no VM {', '.join(map(str, missing))}", endpoint=context.oned.endpoint)
+        documents = list(found.values())
+    else:
+        documents = context.oned.vms()
+    vms = [describe(document, secret) for document in documents]
+    vms = [entry for entry in vms if _matches(entry, params)]
+    return {"changed": False, "vms": sorted(vms, key=lambda entry: entry["vm_id"])}
+
+
+def describe(document: dict, secret: t.Container[str] = ()) -> dict[str, t.Any]:
+    """Return formats.vm_node with service_id (None outside a service) and role."""
+    node = vm_node(document)
+    attributes = as_dict(document.get("USER_TEMPLATE"))
+    service_id = to_int(attributes.get("SERVICE_ID"))
+    node["attributes"] = masked(node["attributes"], secret)
+    return {**node, "service_id": service_id if service_id >= 0 else None, "role": attributes.get("ROLE_NAME")}
+
+
+def find_service(service: str, context: Context) -> dict:
+    """Return the service of that id (digits) or name. Raises NotFound or Ambiguous."""
+    if service.isdigit():
+        return context.flow.service(int(service))
+    documents = [d for d in context.flow.services() if d.get("NAME") == service and state_of(d) != "DONE"]
+    mine = [document for document in documents if document.get("UNAME") == context.username] or documents
+    if len(mine) > 1:
+        ids = ", ".join(str(number) for number in sorted(identity(document)["id"] for document in mine))
+        raise Ambiguous(f"{len(mine)} services are named {service!r}: ids {ids}", hint="Give the id instead.")
+    if not mine:
+        raise NotFound(f"there is no service {service!r}", endpoint=context.flow.endpoint)
+    return mine[0]
+
+
+def _matches(entry: dict[str, t.Any], params: dict[str, t.Any]) -> bool:
+    if params["role"] is not None and entry["role"] != params["role"]:
+        return False
+    if params["name"] is not None and not fnmatch.fnmatchcase(entry["name"], params["name"]):
+        return False
+    wanted = params["attributes"] or {}
+    return all(entry["attributes"].get(key) == scalar(value) for key, value in wanted.items())

@@ -1,0 +1,85 @@
+# Copyright (c) 2026, oneflower.federation contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""onezone_info: all zones of the federation, and how far each lags behind the master."""
+
+from __future__ import annotations
+
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from ..context import Context
+from ..errors import OpenNebulaError
+from ..formats import to_int
+from ..oned import Oned
+from ..states import raft_state_name
+from ..zones import MASTER_ZONE, client_of, describe
+
+ARGUMENTS: dict[str, t.Any] = {
+    "name": {"type": "str"},
+    "id": {"type": "int"},
+    "status": {"type": "bool", "default": True},
+}
+RULES: dict[str, t.Any] = {"mutually_exclusive": [("name", "id")]}
+
+WORKERS = 16
+
+
+def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
+    """Return {changed, zones}, ordered by id. A zone that cannot be asked has its reason in status.error."""
+    zones = sorted((describe(zone) for zone in context.oned.zones()), key=lambda zone: zone["id"])
+    found = [zone for zone in zones if params["name"] in (None, zone["name"]) and params["id"] in (None, zone["id"])]
+    if params["status"]:
+        asked = {zone["id"]: zone for zone in [*found, *(z for z in zones if z["id"] == MASTER_ZONE)]}
+        clients = {zone_id: _client(context, zones, zone_id) for zone_id in asked}
+        with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+            statuses = dict(zip(clients, pool.map(_status, clients.values()), strict=True))
+        for zone in found:
+            zone["status"] = _compared(statuses[zone["id"]], statuses.get(MASTER_ZONE))
+    return {"changed": False, "zones": found}
+
+
+def _client(context: Context, zones: list[dict], zone_id: int) -> Oned | OpenNebulaError:
+    try:
+        return client_of(context, zones, zone_id)
+    except OpenNebulaError as error:
+        return error
+
+
+def _status(oned: Oned | OpenNebulaError) -> dict[str, t.Any]:
+    status: dict[str, t.Any] = {
+        "reachable": False,
+        "version": None,
+        "raft_state": None,
+        "term": None,
+        "fedlog_index": None,
+        "error": None,
+        "pool": None,
+    }
+    try:
+        if isinstance(oned, OpenNebulaError):
+            raise oned
+        status["version"] = oned.version()
+        status["reachable"] = True
+        status["pool"] = sorted((describe(zone) for zone in oned.zones()), key=lambda zone: zone["id"])
+        raft = oned.raft_status()  # for oneadmin only
+        status["raft_state"] = raft_state_name(to_int(raft.get("STATE")))
+        status["term"] = to_int(raft.get("TERM"))
+        status["fedlog_index"] = to_int(raft.get("FEDLOG_INDEX"))
+    except OpenNebulaError as error:
+        status["error"] = str(error)
+    return status
+
+
+def _compared(status: dict[str, t.Any], master: dict[str, t.Any] | None) -> dict[str, t.Any]:
+    """Add lag (entries of the federation's log, None when not comparable) and in_step (same zone pool as the master)."""
+    result = {key: value for key, value in status.items() if key != "pool"}
+    result["lag"], result["in_step"] = None, None
+    if master is None:
+        return result
+    if status["pool"] is not None and master["pool"] is not None:
+        result["in_step"] = status["pool"] == master["pool"]
+    here, there = status["fedlog_index"], master["fedlog_index"]
+    if here is not None and there is not None and there >= here >= 0:
+        result["lag"] = there - here
+    return result

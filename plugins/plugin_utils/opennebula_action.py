@@ -1,0 +1,129 @@
+# Copyright (c) 2026, oneflower.federation contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One code path, two speeds: what the OpenNebula action plugins share.
+
+On a local connection the task's logic runs here, in the controller's process, and nothing is copied or started; on any
+other connection, with become, or with async, the module of the same name is shipped as usual.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+from collections.abc import Iterator, Mapping, Sequence
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
+from ansible.module_utils.errors import UnsupportedError
+from ansible.plugins.action import ActionBase
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner
+
+try:
+    from ansible.utils.unsafe_proxy import wrap_var
+except ImportError:  # cores that mark trusted text instead need no marking of untrusted text
+
+    def wrap_var(value: t.Any) -> t.Any:
+        """Return the value."""
+        return value
+
+
+class OpenNebulaAction(ActionBase):
+    """Base of the action plugins; a subclass names its task module."""
+
+    TASK: t.Any = None
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_async = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Return the module's result, from here or from the host the connection leads to."""
+        result = super().run(tmp, task_vars)
+        if not self._here():
+            wrap_async = self._task.async_val and not self._connection.has_native_async
+            result.update(self._execute_module(task_vars=task_vars, wrap_async=wrap_async))
+            if not wrap_async:
+                self._remove_tmp_path(self._connection._shell.tmpdir)
+            return result
+        environment: dict[str, t.Any] = {}
+        self._compute_environment_string(environment)
+        with _environment(environment):
+            result.update(self._in_process(task_vars or {}))
+        return result
+
+    def _here(self) -> bool:
+        return (
+            not self._task.async_val
+            and getattr(self._connection, "transport", None) == "local"
+            and not self._play_context.become
+        )
+
+    def _in_process(self, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Do what AnsibleModule does around a module: validate, run, remove secrets."""
+        validator = ArgumentSpecValidator(runner.argument_spec(self.TASK), **self.TASK.RULES)
+        validation = validator.validate(plain(self._task.args))
+        params = validation.validated_parameters
+        secrets: set[str] = set(validation._no_log_values)
+        if validation.errors:
+            message = validation.errors.msg
+            if isinstance(validation.errors[0], UnsupportedError):
+                message = f"Unsupported parameters for ({self._task.action}) module: {message}"
+            result: dict[str, t.Any] = {"failed": True, "msg": message}
+            warnings: list[str] = []
+        else:
+            result, warnings, more = runner.execute(
+                self.TASK,
+                params,
+                check_mode=self._task.check_mode,
+                diff=self._task.diff,
+                progress=self._progress(task_vars),
+            )
+            secrets |= more
+        result["invocation"] = {"module_args": params}
+        kept = {key: value for key, value in result.items() if value is None or isinstance(value, bool)}
+        result = {**remove_values(result, secrets), **kept}
+        if warnings:
+            result["warnings"] = remove_values(warnings, secrets)
+        return wrap_var(result)
+
+    def _progress(self, task_vars: Mapping[str, t.Any]) -> t.Callable[[str], None]:
+        if self._task.no_log:
+            return lambda message: None
+        host = task_vars.get("inventory_hostname", "localhost")
+        return lambda message: self._display.display(f"  {host}: {message}")
+
+
+def plain(value: t.Any) -> t.Any:
+    """Return arguments as they arrive in a module: what JSON knows, without tags, vaults and lazy containers."""
+    if value is None or isinstance(value, (bool, int, float)) and type(value) in (bool, int, float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, bool):
+        return bool(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return str(value)
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, t.Any]) -> Iterator[None]:
+    """Let env_fallback see the task's `environment`."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update({name: str(value) for name, value in values.items()})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
