@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The zones' front-ends: a network namespace each, with the lab zone (a test double of OpenNebula) in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lab import hosts, shell, topology
+from lab.topology import PORTS, Site
+
+READY_TIMEOUT_S = 20.0
+
+
+def folder(site: Site) -> Path:
+    return topology.STATE / "zones" / site.letter
+
+
+def credentials() -> Path:
+    """The zones' shared `user:password`, made once per lab."""
+    file = topology.STATE / "one_auth"
+    if not file.exists():
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(f"oneadmin:{secrets.token_urlsafe(18)}\n")
+    return file
+
+
+def configuration(site: Site) -> dict:
+    """What lab.zone is told."""
+    return {
+        "name": site.zone,
+        "zone_id": site.zone_id,
+        "role": "master" if site is topology.HUB else "slave",
+        "master": None if site is topology.HUB else topology.HUB.endpoint,
+        "endpoint": site.endpoint,
+        "auth_file": str(credentials()),
+        "database": str(folder(site) / "one.db"),
+        "listen": {name: ["0.0.0.0", port] for name, port in PORTS.items()},
+        "onegate_endpoint": f"http://{site.lan}.2:{PORTS['onegate']}",
+        "hypervisor": "nspawn",
+        "seed": {
+            "vnets": [
+                {
+                    "name": "lan",
+                    "bridge": "lan",
+                    "first_ip": f"{site.lan}.100",
+                    "size": 100,
+                    "network": f"{site.lan}.0",
+                    "mask": "255.255.255.0",
+                    "gateway": "",
+                }
+            ],
+            "vm_templates": [{"name": "flower-appliance", "image": "flower-appliance", "cpu": 1, "memory": 1024}],
+        },
+    }
+
+
+def running(site: Site) -> bool:
+    return bool(hosts.recall(folder(site) / "process"))
+
+
+def start(site: Site) -> bool:
+    """Start a zone's server, unless it runs; False where it did. Returns when all its ports answer."""
+    if running(site):
+        return False
+    place = folder(site)
+    place.mkdir(parents=True, exist_ok=True)
+    config = place / "zone.json"
+    config.write_text(json.dumps(configuration(site), indent=2))
+    log_path = place / "log"
+    with open(log_path, "ab") as log:
+        begin = log.tell()
+        process = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{topology.namespace(site.front_end)}", sys.executable, "-m", "lab.zone",
+             "--config", str(config)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True, cwd=topology.REPOSITORY,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+    hosts.remember(place / "process", process.pid)
+    hosts._reap(process)
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if b"ready" in log_path.read_bytes()[begin:]:
+            return True
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    tail = log_path.read_text(errors="replace")[-1500:]
+    raise shell.LabError(f"the lab zone of {site.zone} did not become ready; its log ends with:\n{tail}")
+
+
+def stop(site: Site) -> None:
+    """Stop a zone's server; its VMs go on."""
+    pid = hosts.recall(folder(site) / "process")
+    if pid:
+        os.kill(pid, signal.SIGTERM)
+        if not hosts._gone(pid, 10):
+            os.kill(pid, signal.SIGKILL)
+            hosts._gone(pid, 5)
+    (folder(site) / "process").unlink(missing_ok=True)
+
+

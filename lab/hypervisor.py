@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hypervisor of the lab zones: a VM is a lab host on its zone's LAN, with its CONTEXT at /context.
+
+Called from the zone servers' threads. VMs are no children of the zone server: they outlive it and are found again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lab import hosts, network, topology
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A network card: its MAC address and the bridge (the virtual network's BRIDGE) it is plugged into."""
+
+    mac: str
+    bridge: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A VM as the zone wants it: `zone` is its name (zone-b), `context` the files of the CONTEXT disk."""
+
+    zone: str
+    vm_id: int
+    name: str
+    image: str
+    nics: tuple[Nic, ...]
+    context: Mapping[str, bytes]
+
+
+def host(zone: str, vm_id: int) -> str:
+    return topology.vm(zone.removeprefix("zone-"), vm_id)
+
+
+class NspawnHypervisor:
+    """Every call blocks, may be repeated, and may come from several threads at once."""
+
+    Nic = Nic
+    Machine = Machine
+
+    def __init__(self) -> None:
+        self._locks: dict[str, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    def _lock(self, name: str) -> threading.Lock:
+        with self._guard:
+            return self._locks.setdefault(name, threading.Lock())
+
+    def start(self, machine: Machine) -> None:
+        """Boot a VM; returns when its init was started."""
+        name = host(machine.zone, machine.vm_id)
+        site = topology.site(machine.zone.removeprefix("zone-"))
+        with self._lock(name):
+            if hosts.running(name):
+                return
+            network.add(name)
+            for number, nic in enumerate(machine.nics):
+                network.plug(name, f"eth{number}", network.switch(site), nic.bridge, f"v{machine.vm_id}n{number}", nic.mac)
+            self._write_context(name, machine.context)
+            hosts.start(name, machine.image, binds=((hosts.folder(name) / "context", "/context"),))
+
+    def _write_context(self, name: str, files: Mapping[str, bytes]) -> None:
+        place = hosts.folder(name) / "context"
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for file, content in files.items():
+            target = place / os.path.basename(file)
+            temporary = target.with_name(f".{target.name}.new")
+            temporary.write_bytes(content)
+            temporary.chmod(0o600)
+            temporary.rename(target)
+
+    def update_context(self, machine: Machine) -> None:
+        """Change the CONTEXT of a running VM, and have the guest read it again."""
+        name = host(machine.zone, machine.vm_id)
+        with self._lock(name):
+            self._write_context(name, machine.context)
+            if hosts.leader(name):
+                hosts.enter(name, "systemd-run", "--quiet", "--collect", "/usr/local/sbin/lab-context", "reconfigure", check=False)
+
+    def stop(self, zone: str, vm_id: int, *, hard: bool = False) -> None:
+        """Power a VM off; its disk stays."""
+        name = host(zone, vm_id)
+        with self._lock(name):
+            hosts.stop(name, hard=hard)
+
+    def reboot(self, zone: str, vm_id: int, *, hard: bool = False) -> None:
+        """Reboot a running VM."""
+        name = host(zone, vm_id)
+        with self._lock(name):
+            if hosts.leader(name):
+                hosts.enter(name, "systemctl", "reboot", *(["--force"] if hard else []), check=False)
+
+    def destroy(self, zone: str, vm_id: int) -> None:
+        """Switch a VM off and drop its disk and its network."""
+        name = host(zone, vm_id)
+        with self._lock(name):
+            hosts.destroy(name)
+            shutil.rmtree(hosts.folder(name), ignore_errors=True)
+
+    def running(self, zone: str, vm_id: int) -> bool:
+        return hosts.running(host(zone, vm_id))

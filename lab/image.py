@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab's images: a small Debian, and on top of it the Flower appliance as its role makes it.
+
+Both are folders in the cache, named by a hash of everything they are made from, and moved into place when complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import inspect
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab import shell, topology
+
+MACHINE_PACKAGES = {
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
+    "nft": "nftables",
+    "ip": "iproute2",
+    "ssh": "openssh-client",
+    "conntrack": "conntrack",
+    "ping": "iputils-ping",
+    "pgrep": "procps",
+    "nsenter": "util-linux",
+}
+GUEST_PACKAGES = (
+    "systemd-sysv", "libnss-systemd", "dbus", "openssh-server", "sudo", "python3", "python3-venv", "nftables", "iproute2",
+    "iputils-ping", "wireguard-tools", "wireguard-go", "conntrack", "openssl", "curl", "ca-certificates", "procps", "tcpdump",
+)  # fmt: skip
+SUITE = "bookworm"
+FLOWER_VERSION = "1.39.0"
+WHEELS = (f"flwr=={FLOWER_VERSION}", "numpy")
+GUEST_PYTHON = "3.11"  # of SUITE
+GUEST = Path(__file__).resolve().parent / "guest"
+# What the appliance image is made from, besides the base image and the wheels.
+APPLIANCE_SOURCES = ("roles/flower_appliance", "plugins/module_utils/vocabulary.py", "plugins/module_utils/flower_versions.py",
+                     "lab/appliance.yml")  # fmt: skip
+
+
+def install_packages() -> None:
+    """Install the Debian packages that the lab needs on this machine, if any is missing."""
+    missing = sorted({package for command, package in MACHINE_PACKAGES.items() if not shutil.which(command)})
+    if not missing:
+        return
+    shell.say(f"installing {', '.join(missing)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "-qq", "update"], ["apt-get", "-qq", "-y", "--no-install-recommends", "install", *missing]):
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise shell.LabError(f"{' '.join(command)}: {done.stderr.strip()}")
+
+
+@contextlib.contextmanager
+def lock() -> Iterator[None]:
+    """One builder at a time."""
+    topology.CACHE.mkdir(parents=True, exist_ok=True)
+    with open(topology.CACHE / "lock", "w", encoding="utf-8") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _files_digest(paths: tuple[str, ...]) -> str:
+    sums = []
+    for path in paths:
+        root = topology.REPOSITORY / path
+        for file in sorted(root.rglob("*")) if root.is_dir() else [root]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                sums.append(f"{file.relative_to(topology.REPOSITORY)} {hashlib.sha256(file.read_bytes()).hexdigest()}")
+    return _digest(*sums)
+
+
+def base_path() -> Path:
+    return topology.CACHE / f"base-{_digest(SUITE, *GUEST_PACKAGES, _files_digest(('lab/guest',)), inspect.getsource(_configure))}"
+
+
+def wheels_path() -> Path:
+    return topology.CACHE / f"wheels-{_digest(GUEST_PYTHON, *WHEELS)}"
+
+
+def appliance_path() -> Path:
+    return topology.CACHE / f"appliance-{_digest(base_path().name, wheels_path().name, _files_digest(APPLIANCE_SOURCES))}"
+
+
+def layers(image: str) -> list[Path]:
+    """Folders of an image, topmost first, as overlayfs wants them; raises LabError for an unknown or missing one."""
+    known = {"base": [base_path()], "flower-appliance": [appliance_path(), base_path()]}
+    if image not in known:
+        raise shell.LabError(f"there is no image {image!r}; there are {', '.join(known)}")
+    for path in known[image]:
+        if not path.is_dir():
+            raise shell.LabError(f"image {image} is not built; run `python -m lab image`")
+    return known[image]
+
+
+def build() -> None:
+    """Make what is missing."""
+    with lock():
+        _build_base()
+        _build_wheels()
+        _build_appliance()
+
+
+def _build(target: Path, what: str) -> Path | None:
+    """Fresh folder to build in, or None where the target is there."""
+    if target.is_dir():
+        return None
+    shell.say(f"building {what}")
+    unfinished = target.with_name(target.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    return unfinished
+
+
+def _finish(unfinished: Path, target: Path, started: float) -> None:
+    unfinished.rename(target)
+    shell.say(f"built {target.name} in {time.monotonic() - started:.0f} s")
+
+
+def _sources() -> str:
+    """This machine's own Debian package sources for SUITE, one line each."""
+    form = "$(REPO_URI)|$(RELEASE)|$(CODENAME)|$(COMPONENT)"
+    lines = set()
+    for line in shell.run("apt-get", "indextargets", "--format", form, "Identifier: Packages").splitlines():
+        uri, release, codename, component = line.split("|")
+        if "debian" in uri and (release.startswith(SUITE) or codename.startswith(SUITE)) and component == "main":
+            lines.add(f"deb {uri} {release} main")
+    if not lines:
+        raise shell.LabError(f"this machine has no package source for Debian {SUITE}; add one to its apt sources")
+    return "\n".join(sorted(lines)) + "\n"
+
+
+def _build_base() -> None:
+    target = base_path()
+    unfinished = _build(target, f"the base image (Debian {SUITE}, {len(GUEST_PACKAGES)} packages)")
+    if unfinished is None:
+        return
+    started = time.monotonic()
+    scratch = Path("/dev/shm") if Path("/dev/shm").is_dir() else topology.CACHE
+    tar = scratch / f"{target.name}.{os.getpid()}.tar"
+    try:
+        done = subprocess.run(
+            ["mmdebstrap", "--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io",
+             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+             "--dpkgopt=path-exclude=/usr/share/locale/*", '--aptopt=Acquire::Languages "none"',
+             '--aptopt=APT::Install-Recommends "false"', f"--include={','.join(GUEST_PACKAGES)}", SUITE, str(tar), "-"],
+            input=_sources(), env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise shell.LabError(f"mmdebstrap: {done.stderr.strip()[-2000:]}")
+        unfinished.mkdir(parents=True)
+        shell.run("tar", "-xpf", tar, "-C", unfinished)
+    finally:
+        tar.unlink(missing_ok=True)
+    _configure(unfinished)
+    _finish(unfinished, target, started)
+
+
+def _configure(root: Path) -> None:
+    """What every lab host has: a user for Ansible, no waiting for DNS, the stand-in for one-context."""
+    shell.run("chroot", root, "useradd", "--create-home", "--shell", "/bin/bash", "ansible")
+    sudoers = root / "etc/sudoers.d/ansible"
+    sudoers.write_text("ansible ALL=(ALL) NOPASSWD: ALL\n")
+    sudoers.chmod(0o440)
+    (root / "etc/resolv.conf").unlink(missing_ok=True)
+    (root / "etc/resolv.conf").write_text("")
+    (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
+    (root / "etc/machine-id").write_text("")
+    for key in (root / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+    shutil.copy(GUEST / "lab-context", root / "usr/local/sbin/lab-context")
+    shutil.copy(GUEST / "one-context.service", root / "etc/systemd/system/one-context.service")
+    (root / "etc/one-context.d").mkdir(exist_ok=True)
+    (root / "etc/ssh/sshd_config.d/lab.conf").write_text(
+        "UseDNS no\nPasswordAuthentication no\nHostKey /etc/ssh/ssh_host_ed25519_key\n"
+    )
+    wants = root / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True, exist_ok=True)
+    (wants / "one-context.service").symlink_to("/etc/systemd/system/one-context.service")
+    masked = ("systemd-timesyncd.service", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer",
+              "dpkg-db-backup.timer", "getty.target", "console-getty.service", "systemd-networkd-wait-online.service")  # fmt: skip
+    for unit in masked:
+        path = root / "etc/systemd/system" / unit
+        path.unlink(missing_ok=True)
+        path.symlink_to("/dev/null")
+
+
+def _build_wheels() -> None:
+    target = wheels_path()
+    unfinished = _build(target, f"the wheelhouse ({', '.join(WHEELS)})")
+    if unfinished is None:
+        return
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "--python-version", GUEST_PYTHON,
+         "--dest", str(unfinished), *WHEELS],
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise shell.LabError(f"pip download: {done.stderr.strip()[-2000:]}")
+    _finish(unfinished, target, started)
+
+
+def _build_appliance() -> None:
+    from lab import hosts
+
+    target = appliance_path()
+    unfinished = _build(target, "the appliance image (roles/flower_appliance on a fresh host)")
+    if unfinished is None:
+        return
+    started = time.monotonic()
+    name = "image-builder"
+    hosts.destroy(name)
+    try:
+        hosts.start_scratch(name, "base", binds=((wheels_path(), "/wheelhouse"),))
+        hosts.play(name, topology.REPOSITORY / "lab/appliance.yml")
+        hosts.stop(name)
+        layer = hosts.upper(name)
+        for leftover in ("etc/machine-id", "etc/hostname", "var/lib/dbus/machine-id"):
+            (layer / leftover).unlink(missing_ok=True)
+        for folder in ("home/ansible/.ansible", "var/log/journal", "tmp", "var/tmp", "run", "root/.cache"):
+            shutil.rmtree(layer / folder, ignore_errors=True)
+        for key in (layer / "etc/ssh").glob("ssh_host_*"):
+            key.unlink()
+        shutil.rmtree(layer / "home/ansible/.ssh", ignore_errors=True)
+        shell.run("cp", "-a", layer, unfinished)
+    finally:
+        hosts.destroy(name)
+    _finish(unfinished, target, started)
+
+
+def clean() -> None:
+    """Remove the cache."""
+    shutil.rmtree(topology.CACHE, ignore_errors=True)
