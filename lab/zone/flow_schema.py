@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Service templates: what OneFlow 7.x accepts, and how it says no (recordings: oneflow 002-030, 041-055).
+
+Validation changes the body: integers given as strings become integers, defaults are added at the end. A false or null
+value counts as absent. Templates in the 6.x spelling are rewritten when every role is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+
+class ParseError(ValueError):
+    """The body is refused; OneFlow answers 400 with this text."""
+
+
+class RubyError(Exception):
+    """The real server would have raised here and answered 500 with a JSON body; the text is its reason."""
+
+
+def parse_json(text: str) -> Any:
+    """As Ruby's JSON.parse; the error text shows all that was left to parse."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise ParseError(f"unexpected token at '{text}'") from None
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+_SHUTDOWN = {"type": "string", "enum": ("terminate", "terminate-hard", "shutdown", "shutdown-hard")}
+_NUMBER = {"type": "integer", "minimum": 0}
+_OBJECT = {"type": "object"}
+_FLAG = {"type": "boolean"}
+_ROLE_BASE = {
+    "name": {"type": "string", "required": True, "regex": True},
+    "type": {"type": "string", "required": True},
+    "cardinality": {"type": "integer", "default": 0, "minimum": 0},
+    "template_id": {"type": "integer", "required": True},
+    "template_contents": _OBJECT,
+    "user_inputs": _OBJECT,
+    "user_inputs_values": _OBJECT,
+    "parents": {"type": "array", "items": {"type": "string"}},
+}
+_POLICY = {
+    "type": {"type": "string", "enum": ("CHANGE", "CARDINALITY", "PERCENTAGE_CHANGE"), "required": True},
+    "adjust": {"type": "integer", "required": True},
+    "min_adjust_step": {"type": "integer", "minimum": 1},
+}
+_VM_ROLE = {
+    **_ROLE_BASE,
+    "type": {"type": "string", "enum": ("vm",), "required": True},
+    "shutdown_action": _SHUTDOWN,
+    "min_vms": _NUMBER,
+    "max_vms": _NUMBER,
+    "cooldown": _NUMBER,
+    "on_hold": _FLAG,
+    "elasticity_policies": {"type": "array", "items": {"type": "object", "properties": {
+        **_POLICY, "period_number": _NUMBER, "period": _NUMBER,
+        "expression": {"type": "string", "required": True}, "cooldown": _NUMBER}}},
+    "scheduled_policies": {"type": "array", "items": {"type": "object", "properties": {
+        **_POLICY, "start_time": {"type": "string"}, "recurrence": {"type": "string"}}}},
+}  # fmt: skip
+_VR_ROLE = {**_ROLE_BASE, "type": {"type": "string", "enum": ("vr",), "required": True}, "on_hold": _FLAG}
+_TEMPLATE = {
+    "name": {"type": "string", "required": True},
+    "deployment": {"type": "string", "enum": ("none", "straight"), "default": "none"},
+    "description": {"type": "string", "default": ""},
+    "shutdown_action": _SHUTDOWN,
+    "roles": {"type": "array", "required": True},
+    "user_inputs": _OBJECT,
+    "user_inputs_values": _OBJECT,
+    "ready_status_gate": _FLAG,
+    "automatic_deletion": _FLAG,
+    "networks": _OBJECT,
+    "networks_values": {"type": "array", "items": {"type": "object"}},
+    "on_hold": _FLAG,
+}
+
+
+def _check(value: Any, schema: dict, key: str) -> Any:
+    return globals()[f"_check_{schema['type']}"](value, schema, key)
+
+
+def _check_object(value: Any, schema: dict, key: str) -> Any:
+    if not isinstance(value, dict):
+        raise ParseError(f"KEY: '{key}' must be an Object;")
+    for name, wanted in schema.get("properties", {}).items():
+        given = value.get(name)
+        if given is not None and given is not False:
+            value[name] = _check(given, wanted, name)
+        elif wanted.get("required"):
+            raise ParseError(f"Mandatory document key '{name} ({wanted['type']})' is missing from {compact(value)}")
+        elif "default" in wanted:
+            value[name] = wanted["default"]
+    return value
+
+
+def _check_array(value: Any, schema: dict, key: str) -> Any:
+    if not isinstance(value, list):
+        raise ParseError(f"KEY: '{key}' must be an Array;")
+    return [_check(item, schema["items"], key) for item in value] if "items" in schema else value
+
+
+def _check_string(value: Any, schema: dict, key: str) -> Any:
+    if not isinstance(value, str):
+        raise ParseError(f"KEY: '{key}' must be a String;")
+    if "enum" in schema and value not in schema["enum"]:
+        raise ParseError(f"KEY: '{key}' must be one of {', '.join(schema['enum'])};")
+    if "regex" in schema and not re.search(r"^\w+$", value, re.MULTILINE | re.ASCII):
+        raise ParseError(rf"KEY: '{key}' must match regexp /^\w+$/;")
+    return value
+
+
+def _check_integer(value: Any, schema: dict, key: str) -> Any:
+    if isinstance(value, (bool, dict, list)):
+        raise RubyError(f"can't convert {_ruby_class(value)} into Integer")
+    try:
+        number = int(value) if isinstance(value, float) else int(str(value), 0)
+    except ValueError:
+        raise ParseError(f"KEY: '{key}' must be an Integer;") from None
+    if "minimum" in schema and number < schema["minimum"]:
+        raise ParseError(f"KEY: '{key}' must be greater than or equal to {schema['minimum']};")
+    return number
+
+
+def _ruby_class(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else "Hash" if isinstance(value, dict) else "Array"
+
+
+def _check_boolean(value: Any, schema: dict, key: str) -> Any:
+    if value is not True:
+        raise ParseError(f"KEY: '{key}' is not allowed in {{:type=>:boolean, :required=>false}};")
+    return value
+
+
+def validate_role(role: dict) -> None:
+    kind = role.get("type", "vm") if isinstance(role, dict) else "vm"
+    if kind not in ("vm", "vr"):
+        raise ParseError(f'Unsupported role type "{kind}"')
+    _check_object(role, {"properties": _VM_ROLE if kind == "vm" else _VR_ROLE}, "")
+
+
+def validate(template: Any) -> None:
+    """Checks and completes a service template in place. Raises ParseError or RubyError."""
+    if not isinstance(template, dict):
+        where = "\n\n            body.key?('roles') && body['roles'].all? do |role|\n                ^^^^^"
+        shown = compact(template)
+        kind = {list: "Array", str: "String", int: "Integer", float: "Float"}.get(type(template), "NilClass")
+        raise RubyError(f"undefined method `key?' for {shown}:{kind}{where}")
+    if _old_format(template):
+        _convert(template)
+    _check_object(template, {"properties": _TEMPLATE}, "")
+    for role in template["roles"]:
+        validate_role(role)
+    names: set[str] = set()
+    for role in template["roles"]:
+        if role["name"] in names:
+            raise ParseError(f"Role name '{role['name']}' is repeated")
+        names.add(role["name"])
+        _validate_cardinality(role)
+
+
+def _validate_cardinality(role: dict) -> None:
+    if role["type"] != "vm":
+        return
+    name, cardinality = role["name"], role["cardinality"]
+    if role.get("min_vms") is not None and role["min_vms"] > cardinality:
+        raise ParseError(f"Role '{name}' 'cardinality' must be greater than or equal to 'min_vms'")
+    if role.get("max_vms") is not None and role["max_vms"] < cardinality:
+        raise ParseError(f"Role '{name}' 'cardinality' must be lower than or equal to 'max_vms'")
+    policies = role.get("elasticity_policies") or role.get("scheduled_policies")
+    if policies and (role.get("min_vms") is None or role.get("max_vms") is None):
+        raise ParseError(
+            f"Role '{name}' with  'elasticity_policies' or 'scheduled_policies'must define both 'min_vms' and 'max_vms'"
+        )
+
+
+# -- the 6.x spelling ---------------------------------------------------------------------------------------------
+def _old_format(body: dict) -> bool:
+    roles = body.get("roles")
+    if not isinstance(roles, list):
+        return False
+    return "roles" in body and all("vm_template" in role or "vm_template_contents" in role for role in roles)
+
+
+def _convert(body: dict) -> None:
+    for role in body["roles"]:
+        role["template_id"] = to_i(role.get("vm_template"))
+        role["type"] = "vm"
+        if role.get("custom_attrs"):
+            role["user_inputs"] = role["custom_attrs"]
+        if role.get("vm_template_contents"):
+            role["template_contents"] = _convert_contents(role["vm_template_contents"])
+        for name in ("vm_template", "vm_template_contents", "custom_attrs", "custom_attrs_values"):
+            role.pop(name, None)
+    for old, new in (("custom_attrs", "user_inputs"), ("custom_attrs_values", "user_inputs_values")):
+        if body.get(old):
+            body[new] = body.pop(old)
+
+
+def _convert_contents(text: str) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for line in re.split(r"\n(?![^\[]*\])", text):
+        if "=" not in line:
+            continue
+        key, raw = (part.strip() for part in line.split("=", 1))
+        raw = raw.replace('"', "")
+        value: Any = raw
+        if raw.startswith("[") and raw.endswith("]"):
+            pairs = (element.split("=", 1) for element in re.split(r"\s*,\s*", raw[1:-1]))
+            value = {name.strip(): rest[0].strip() if rest else None for name, *rest in pairs}
+        if key not in result:
+            result[key] = [value] if isinstance(value, dict) else value
+        elif isinstance(result[key], list):
+            result[key].append(value)
+        else:
+            result[key] = [result[key], value]
+    return result
+
+
+def to_i(value: Any) -> int:
+    """Ruby's to_i: the number at the start of a string, else 0."""
+    match = re.match(r"\s*([+-]?\d+)", str(value)) if value is not None and not isinstance(value, bool) else None
+    return int(match.group(1)) if match else 0

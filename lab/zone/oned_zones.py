@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""one.zone.*, one.zonepool.info and one.system.version of the lab zone (recordings: xmlrpc 016-082, 111-124).
+
+Zones belong to the federation: their writes are marked `federated`, a slave passes them on to its master.
+"""
+
+from __future__ import annotations
+
+from .oned import ACTION, INTERNAL, Oned, OneError, check_name, method, parse_template
+from .store import Entity
+from .template_text import Template
+
+
+def zone_xml(zone: Entity) -> str:
+    return (
+        f"<ZONE><ID>{zone.id}</ID><NAME>{zone.name}</NAME><STATE>{zone.data['state']}</STATE>"
+        f"{zone.template.xml()}<SERVER_POOL></SERVER_POOL></ZONE>"
+    )
+
+
+def make_zone(number: int, name: str, template: Template) -> Entity:
+    return Entity("zone", number, name, template=template, data={"state": 0})
+
+
+@method("one.system.version")
+def version(one: Oned, user: Entity) -> str:
+    return one.config.version
+
+
+@method("one.system.config")
+def config(one: Oned, user: Entity) -> str:
+    one.authorize(user, (one.find("zone", one.config.zone_id), "ADMIN"))
+    return f"<OPENNEBULA_CONFIGURATION><ZONE_ID>{one.config.zone_id}</ZONE_ID></OPENNEBULA_CONFIGURATION>"
+
+
+@method("one.zone.info", "int", ("bool", False))
+def info(one: Oned, user: Entity, number: int, decrypt: bool) -> str:
+    return zone_xml(one.get(user, "zone", number))
+
+
+@method("one.zonepool.info")
+def pool(one: Oned, user: Entity) -> str:
+    return f"<ZONE_POOL>{''.join(zone_xml(zone) for zone in one.visible(user, 'zone'))}</ZONE_POOL>"
+
+
+@method("one.zone.raftstatus")
+def raftstatus(one: Oned, user: Entity) -> str:
+    """Solo mode: it speaks for HA inside a zone, which a lab zone has not."""
+    own = one.store.get("zone", one.config.zone_id) or Entity("zone", one.config.zone_id, one.config.name)
+    one.authorize(user, (Entity("zone", 0, ""), "ADMIN") if own.id else (own, "ADMIN"))
+    return (
+        "<RAFT><SERVER_ID>-1</SERVER_ID><STATE>0</STATE><TERM>0</TERM><VOTEDFOR>-1</VOTEDFOR><COMMIT>0</COMMIT>"
+        f"<LOG_INDEX>-1</LOG_INDEX><LOG_TERM>-1</LOG_TERM><FEDLOG_INDEX>{one.store.value('fedlog', 0)}</FEDLOG_INDEX></RAFT>"
+    )
+
+
+@method("one.zone.allocate", "string", ("int", -1), federated=True)
+def allocate(one: Oned, user: Entity, text: str, cluster: int) -> int:
+    template = parse_template(text, INTERNAL)
+    one.authorize_create(user, "zone")
+    name = check_name(template.get("NAME"))
+    template.erase("NAME")
+    one.unique_name("zone", name, None, "Zone")
+    if not template.get("ENDPOINT"):
+        raise OneError("ENDPOINT not present in template.")
+    return one.store.put(make_zone(one.store.next_id("zone"), name, template)).id
+
+
+@method("one.zone.update", "int", "string", ("int", 0), federated=True)
+def update(one: Oned, user: Entity, number: int, text: str, append: int) -> int:
+    """Without ENDPOINT after the update the server writes ``ENDPOINT="-"``: the zone is lost for the federation."""
+    one.update_template(user, "zone", number, text, append)
+    zone = one.find("zone", number)
+    if not zone.template.get("ENDPOINT"):
+        zone.template.replace("ENDPOINT", "-")
+        one.store.put(zone)
+    return number
+
+
+@method("one.zone.rename", "int", "string", federated=True)
+def rename(one: Oned, user: Entity, number: int, name: str) -> int:
+    zone = one.get(user, "zone", number, "MANAGE")
+    check_name(name, ACTION)
+    for other in one.store.all("zone"):
+        if other.name == name and other.id != number:
+            raise OneError(f"zone cannot be renamed to {name} because it collides with zone {other.id}", ACTION)
+    zone.name = name
+    one.store.put(zone)
+    return number
+
+
+@method("one.zone.delete", "int", federated=True)
+def delete(one: Oned, user: Entity, number: int) -> int:
+    one.get(user, "zone", number, "ADMIN")
+    if number < 100:
+        raise OneError("Cannot delete zone. System Zones (ID < 100) cannot be deleted.", ACTION)
+    one.store.delete("zone", number)
+    return number
+
+
+def may_enable(one: Oned, user: Entity, number: int) -> Entity:
+    if number != one.config.zone_id:
+        raise OneError("Enable/disable mode have to be set through the target zone endpoints", ACTION)
+    return one.get(user, "zone", number, "ADMIN")
+
+
+@method("one.zone.enable", "int", "bool")
+def enable(one: Oned, user: Entity, number: int, on: bool) -> int:
+    """Only for the own zone. On a slave the federation has told the master before this runs."""
+    zone = may_enable(one, user, number)
+    zone.data["state"] = 0 if on else 1
+    one.store.put(zone)
+    one.federation.changed()
+    return number
