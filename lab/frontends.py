@@ -84,7 +84,7 @@ def start(site: Site) -> bool:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
     hosts.remember(place / "process", process.pid)
-    hosts._reap(process)
+    hosts.reap(process)
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
         if b"ready" in log_path.read_bytes()[begin:]:
@@ -101,9 +101,9 @@ def stop(site: Site) -> None:
     pid = hosts.recall(folder(site) / "process")
     if pid:
         os.kill(pid, signal.SIGTERM)
-        if not hosts._gone(pid, 10):
+        if not hosts.gone(pid, 10):
             os.kill(pid, signal.SIGKILL)
-            hosts._gone(pid, 5)
+            hosts.gone(pid, 5)
     (folder(site) / "process").unlink(missing_ok=True)
 
 

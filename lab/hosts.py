@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,11 +32,12 @@ def upper(host: str) -> Path:
 
 
 def started_at(pid: int) -> str:
-    """Start time of a process in clock ticks since boot, or "" where there is none."""
+    """Start time of a process in clock ticks since boot, or "" where there is none (or only its remains)."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    except (OSError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
         return ""
+    return "" if fields[0] == "Z" else fields[19]
 
 
 def remember(file: Path, pid: int) -> None:
@@ -113,12 +115,11 @@ def start(host: str, image_name: str, *, binds: Sequence[tuple[Path, str]] = (),
             env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
         )  # fmt: skip
     remember(place / "supervisor", process.pid)
-    _reap(process)
+    reap(process)
 
 
-def _reap(process: subprocess.Popen) -> None:
+def reap(process: subprocess.Popen) -> None:
     """Collect the child when it ends, whoever of us is still there then."""
-    import threading
 
     threading.Thread(target=process.wait, daemon=True).start()
 
@@ -132,7 +133,7 @@ def stop(host: str, *, hard: bool = False) -> None:
             _end(supervisor, init)
         else:
             os.kill(init, POWER_OFF)
-            if not _gone(supervisor, STOP_TIMEOUT_S):
+            if not gone(supervisor, STOP_TIMEOUT_S):
                 _end(supervisor, init)
     root = folder(host) / "root"
     for _attempt in range(50):
@@ -151,9 +152,9 @@ def _end(supervisor: int, init: int) -> None:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-    _gone(supervisor, 5)
+    gone(supervisor, 5)
     for pid in nspawn:
-        _gone(pid, 5)
+        gone(pid, 5)
 
 
 def _descendants(pid: int) -> list[int]:
@@ -163,14 +164,10 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def _gone(pid: int, timeout: float) -> bool:
+def gone(pid: int, timeout: float) -> bool:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        state = Path(f"/proc/{pid}/stat")
-        try:
-            if state.read_text().rsplit(")", 1)[1].split()[0] == "Z":
-                return True
-        except OSError:
+        if not started_at(pid):
             return True
         time.sleep(0.02)
     return False
