@@ -59,7 +59,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 attributes:
-  description: All user attributes of the VM, as they are or would be in check mode.
+  description: All user attributes of the VM, as they are or would be in check mode. Those named like a secret are masked.
   returned: success
   type: dict
 """

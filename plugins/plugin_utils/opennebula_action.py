@@ -66,7 +66,7 @@ class OpenNebulaAction(ActionBase):
         validation = validator.validate(plain(self._task.args))
         params = validation.validated_parameters
         secrets: set[str] = set(validation._no_log_values)
-        if validation.errors:
+        if validation.error_messages:
             message = validation.errors.msg
             if isinstance(validation.errors[0], UnsupportedError):
                 message = f"Unsupported parameters for ({self._task.action}) module: {message}"

@@ -59,7 +59,7 @@ def describe(document: Mapping[str, t.Any], vms: Mapping[int, Mapping[str, t.Any
     """Return a service for results.
 
     {id, name, uid, gid, uname, gname, mode, state, state_id, roles: [{name, state, cardinality, nodes}], log}; nodes are
-    formats.vm_node of each VM. Values of password inputs are masked in the VMs' attributes.
+    formats.vm_node of each VM. Values of password inputs, and of attributes named like a secret, are masked.
     """
     body = canonical(body_of(document))
     secret = secret_inputs(body)
@@ -68,7 +68,7 @@ def describe(document: Mapping[str, t.Any], vms: Mapping[int, Mapping[str, t.Any
         nodes = []
         for node in as_list(role.get("nodes")):
             entry = _node(as_dict(node), vms or {})
-            entry["attributes"] = masked(entry["attributes"], secret)
+            entry["attributes"] = masked(entry["attributes"], secret, by_name=True)
             nodes.append(entry)
         roles.append(
             {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping
 
-from ..body import masked
+from ..body import SECRET_NAME, masked
 from ..context import Context
 from ..errors import InvalidRequest, Refused
 from ..formats import as_dict, render_template, scalar
@@ -30,6 +30,7 @@ def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
     if not asked:
         raise InvalidRequest("attributes is empty")
     render_template(asked)  # refuses names and values before anything is read
+    context.secrets |= {v for k, v in asked.items() if SECRET_NAME.search(k) and isinstance(v, str) and len(v) >= 4}
     before = _read(context, params["vm_id"])
     if params["state"] == "present":
         after = {**before, **{key: value for key, value in asked.items() if not _equal(before.get(key), value)}}
@@ -41,8 +42,8 @@ def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
             after = _merge(context, params["vm_id"], {k: after[k] for k in after if after[k] != before.get(k)})
         else:
             after = _remove(context, params["vm_id"], before, set(asked))
-    diff = {"before": masked(before, by_name=True), "after": masked(after, by_name=True)}
-    return {"changed": changed, "attributes": after, "diff": diff}
+    shown = masked(after, by_name=True)
+    return {"changed": changed, "attributes": shown, "diff": {"before": masked(before, by_name=True), "after": shown}}
 
 
 def _read(context: Context, vm_id: int) -> dict[str, t.Any]:

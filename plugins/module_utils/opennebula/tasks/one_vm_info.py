@@ -42,8 +42,7 @@ def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
         documents = list(found.values())
     else:
         documents = context.oned.vms()
-    vms = [describe(document, secret) for document in documents]
-    vms = [entry for entry in vms if _matches(entry, params)]
+    vms = [describe(document, secret) for document in documents if _matches(document, params)]
     return {"changed": False, "vms": sorted(vms, key=lambda entry: entry["vm_id"])}
 
 
@@ -52,7 +51,7 @@ def describe(document: dict, secret: t.Container[str] = ()) -> dict[str, t.Any]:
     node = vm_node(document)
     attributes = as_dict(document.get("USER_TEMPLATE"))
     service_id = to_int(attributes.get("SERVICE_ID"))
-    node["attributes"] = masked(node["attributes"], secret)
+    node["attributes"] = masked(node["attributes"], secret, by_name=True)
     return {**node, "service_id": service_id if service_id >= 0 else None, "role": attributes.get("ROLE_NAME")}
 
 
@@ -70,10 +69,10 @@ def find_service(service: str, context: Context) -> dict:
     return mine[0]
 
 
-def _matches(entry: dict[str, t.Any], params: dict[str, t.Any]) -> bool:
-    if params["role"] is not None and entry["role"] != params["role"]:
+def _matches(document: dict, params: dict[str, t.Any]) -> bool:
+    attributes = as_dict(document.get("USER_TEMPLATE"))
+    if params["role"] is not None and attributes.get("ROLE_NAME") != params["role"]:
         return False
-    if params["name"] is not None and not fnmatch.fnmatchcase(entry["name"], params["name"]):
+    if params["name"] is not None and not fnmatch.fnmatchcase(str(document.get("NAME", "")), params["name"]):
         return False
-    wanted = params["attributes"] or {}
-    return all(entry["attributes"].get(key) == scalar(value) for key, value in wanted.items())
+    return all(attributes.get(str(key).upper()) == scalar(value) for key, value in (params["attributes"] or {}).items())
