@@ -61,6 +61,17 @@ def _address(value: str) -> str | None:
     return None
 
 
+def _listen(value: str) -> str | None:
+    host, _colon, port = value.rpartition(":")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+        if 1024 <= int(port) <= 65535 and (":" in host) == host.startswith("["):
+            return None
+    except ValueError:
+        pass
+    return f"is {value!r}; address:port with a port from 1024 on is needed, such as 0.0.0.0:9092"
+
+
 def _sans(value: str) -> str | None:
     for entry in value.split(","):
         kind, _colon, name = entry.strip().partition(":")
@@ -110,6 +121,8 @@ VARIABLES: tuple[Variable, ...] = (
              rule=_between(1, 7200)),
     Variable("FL_CERT_EXTRA_SAN", "text", "", (SUPERLINK,), "More names for the certificate: IP:address or DNS:name, by comma",
              rule=_sans),
+    Variable("FL_FLEET_API_ADDRESS", "text", "0.0.0.0:9092", (SUPERLINK,), "Address and port the Fleet API listens on",
+             rule=_listen),
     Variable("FL_DATABASE", "text", "state.db", (SUPERLINK,), "File name of the SuperLink state", rule=_database),
     Variable("FL_SUPERLINK_ADDRESS", "text", "", (SUPERNODE,), "SuperLink address, host:port", mandatory=True, rule=_address),
     Variable("FL_SSL_CA_CERTFILE", "text64", "", (SUPERNODE,), "CA certificate that the SuperLink is verified with, base64 PEM",

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ServerApp: runs the rounds and writes their progress to a file that the appliance's agent follows.
+
+Each exchange carries the model to every SuperNode, which evaluates it before it trains on. So the loss after round n is
+known with the replies of exchange n + 1, measured on all partitions, and one exchange more than rounds is made. It asks
+for replies itself, more often than Flower's own strategies (3 s): the SuperNodes' own 3 s are then the longest wait.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.serverapp import Grid, ServerApp
+
+from oneflower_smoke import model
+
+POLL_S = 0.3
+NODES_TIMEOUT_S = 90.0
+EXCHANGE_TIMEOUT_S = 300.0
+DIRECTORY = Path(os.environ.get("ONEFLOWER_RUNS", "/var/lib/flower/runs"))
+
+app = ServerApp()
+
+
+class Progress:
+    """The progress file of one request; replaced as a whole at every change."""
+
+    def __init__(self, request: str, rounds: int):
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", request):
+            raise ValueError(f"request {request!r}")
+        self._path = DIRECTORY / f"{request}.json"
+        self._started = time.time()
+        self.state: dict[str, Any] = {
+            "status": "running", "round": 0, "rounds": rounds, "initial_loss": None, "losses": [], "partitions": [],
+            "nodes": 0, "error": "",
+        }  # fmt: skip
+
+    def write(self, **changes: Any) -> None:
+        self.state.update(changes, seconds=round(time.time() - self._started, 2))
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text(json.dumps(self.state))
+        temporary.replace(self._path)
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    rounds, wanted = int(context.run_config["rounds"]), int(context.run_config["nodes"])
+    progress = Progress(str(context.run_config["request"]), rounds)
+    progress.write()
+    try:
+        _run(grid, progress, rounds, wanted)
+    except BaseException as error:
+        progress.write(status="failed", error=f"{type(error).__name__}: {error}")
+        raise
+
+
+def _run(grid: Grid, progress: Progress, rounds: int, wanted: int) -> None:
+    _wait_for_nodes(grid, wanted)
+    weights = np.zeros(1)
+    trained: list[int] = []
+    for exchange in range(1, rounds + 2):
+        replies = _exchange(grid, weights, exchange, train=exchange <= rounds)
+        size = max(len(reply["arrays"][0]) for reply in replies)
+        weights = np.pad(weights, (0, size - len(weights)))
+        rows = sum(reply["rows"] for reply in replies)
+        loss = sum(reply["loss"] * reply["rows"] for reply in replies) / rows
+        if exchange == 1:
+            progress.write(initial_loss=loss)
+        else:
+            progress.write(round=exchange - 1, losses=[*progress.state["losses"], loss], partitions=trained, nodes=nodes)
+        if exchange <= rounds:
+            padded = [[np.pad(array, (0, size - len(array))) for array in reply["arrays"]] for reply in replies]
+            weights = model.aggregate(weights, [(learned, held) for learned, held in padded])
+            trained, nodes = sorted({reply["partition"] for reply in replies}), len({reply["node"] for reply in replies})
+    progress.write(status="finished")
+
+
+def _wait_for_nodes(grid: Grid, wanted: int) -> None:
+    deadline = time.monotonic() + NODES_TIMEOUT_S
+    while (online := len(list(grid.get_node_ids()))) < max(1, wanted):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{online} of {max(1, wanted)} SuperNodes online after {NODES_TIMEOUT_S:.0f} s")
+        time.sleep(POLL_S)
+
+
+def _exchange(grid: Grid, weights: np.ndarray, number: int, *, train: bool) -> list[dict[str, Any]]:
+    """Send the model to every SuperNode online and collect all replies."""
+    messages = [
+        Message(
+            content=RecordDict({"arrays": ArrayRecord([weights]), "config": ConfigRecord({"train": train})}),
+            message_type="train",
+            dst_node_id=node,
+            group_id=str(number),
+        )
+        for node in grid.get_node_ids()
+    ]
+    waiting = set(grid.push_messages(messages))
+    if not waiting:
+        raise RuntimeError("no SuperNode is online")
+    replies = []
+    deadline = time.monotonic() + EXCHANGE_TIMEOUT_S
+    while waiting:
+        for message in grid.pull_messages(waiting):
+            waiting.discard(message.metadata.reply_to_message_id)
+            if message.has_error():
+                raise RuntimeError(f"SuperNode {message.metadata.src_node_id} failed: {message.error.reason}")
+            metrics = message.content["metrics"]
+            replies.append(
+                {
+                    "node": message.metadata.src_node_id,
+                    "arrays": message.content["arrays"].to_numpy_ndarrays(),
+                    "loss": float(metrics["loss"]),
+                    "rows": int(metrics["rows"]),
+                    "partition": int(metrics["partition"]),
+                }
+            )
+        if waiting and time.monotonic() > deadline:
+            raise TimeoutError(f"{len(waiting)} SuperNodes did not answer within {EXCHANGE_TIMEOUT_S:.0f} s")
+        if waiting:
+            time.sleep(POLL_S)
+    return replies

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes a VM a Flower SuperLink or SuperNode from its CONTEXT, and reports through OneGate.
+
+`configure` is what one-context calls, `agent` is the unit that does the work, `launch` starts Flower with keepalive.
+The role adds copies of the collection's `vocabulary` and `flower_versions` to this package.
+"""

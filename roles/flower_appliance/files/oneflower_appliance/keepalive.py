@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""gRPC keepalive in a Flower that sets none, and a record of what gRPC was really given.
+
+`install` wraps `grpc.secure_channel`, `grpc.insecure_channel` and `grpc.server`: the options below replace Flower's own,
+and every channel and server created is written to a state file, with its options, its connectivity, the RPCs that were
+answered, and the TCP_USER_TIMEOUT that the kernel reports for its socket.
+
+Option names: grpc's own strings (its C macro for the ping interval is called MIN_RECV_PING..., the string is not).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+TIME = "grpc.keepalive_time_ms"
+TIMEOUT = "grpc.keepalive_timeout_ms"
+PERMIT = "grpc.keepalive_permit_without_calls"
+MAX_PINGS = "grpc.http2.max_pings_without_data"
+MIN_INTERVAL = "grpc.http2.min_ping_interval_without_data_ms"
+TCP_USER_TIMEOUT = 18  # Linux; socket.TCP_USER_TIMEOUT is not in every build
+
+SHORT = {
+    TIME: "time_ms",
+    TIMEOUT: "timeout_ms",
+    PERMIT: "permit",
+    MAX_PINGS: "max_pings",
+    MIN_INTERVAL: "min_interval_ms",
+}
+# While nothing else changes, the time of the last answered RPC is written this often (seconds).
+WRITE_EVERY_S = 2.0
+
+
+def options(time_s: int, timeout_s: int, *, server: bool) -> dict[str, int]:
+    """gRPC options of one end. The server also allows its clients a ping every half keepalive time."""
+    chosen = {TIME: time_s * 1000, TIMEOUT: timeout_s * 1000, PERMIT: 1, MAX_PINGS: 0}
+    if server:
+        chosen[MIN_INTERVAL] = time_s * 500
+    return chosen
+
+
+def merge(given: Iterable[tuple[str, Any]] | None, ours: Mapping[str, int]) -> list[tuple[str, Any]]:
+    """Flower's options with ours in their place."""
+    return list({**dict(given or ()), **ours}.items())
+
+
+def describe(options_in_force: Mapping[str, Any], tcp_user_timeout_ms: int | None = None) -> str:
+    """One line: "time_ms=60000,timeout_ms=20000,permit=1,max_pings=0"; what is not set is left out."""
+    parts = [f"{short}={options_in_force[name]}" for name, short in SHORT.items() if name in options_in_force]
+    if tcp_user_timeout_ms is not None:
+        parts.append(f"tcp_user_timeout_ms={tcp_user_timeout_ms}")
+    return ",".join(parts)
+
+
+class Recorder:
+    """Keeps the state file; safe to call from gRPC's threads, and never the cause of a failed call."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._lock = threading.Lock()
+        self._written = 0.0
+        self._state: dict[str, Any] = {"pid": os.getpid(), "servers": [], "channels": []}
+        self.write(force=True)
+
+    def add(self, kind: str, entry: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            self._state[kind].append(entry)
+        self.write(force=True)
+        return entry
+
+    def write(self, *, force: bool) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if not force and now - self._written < WRITE_EVERY_S:
+                return
+            self._written = now
+            temporary = self._path.with_suffix(".new")
+            try:
+                temporary.write_text(json.dumps(self._state))
+                temporary.replace(self._path)
+            except OSError:
+                pass  # the agent then reports that it cannot read the state; Flower goes on
+
+
+def _plain(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in given if isinstance(value, (int, str))}
+
+
+def socket_user_timeout(port: int) -> int | None:
+    """TCP_USER_TIMEOUT in ms of this process's established connection to `port`, None without one."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not stat.S_ISSOCK(os.stat(f"/proc/self/fd/{name}").st_mode):
+                continue
+            with socket.socket(fileno=os.dup(int(name))) as copy:
+                if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.getpeername()[1] == port:
+                    return copy.getsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT)
+        except OSError:
+            continue
+    return None
+
+
+def install(grpc: Any, time_s: int, timeout_s: int, recorder: Recorder) -> None:
+    """Wrap the three constructors of the module `grpc`."""
+    client, server = options(time_s, timeout_s, server=False), options(time_s, timeout_s, server=True)
+
+    class Observer(grpc.UnaryUnaryClientInterceptor):
+        def __init__(self, entry: dict[str, Any]):
+            self.entry = entry
+
+        def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+            call = continuation(details, request)
+            method = details.method.rsplit("/", 1)[-1]
+
+            def done(answered: Any) -> None:
+                code = answered.code()
+                if code in (None, grpc.StatusCode.OK):
+                    first = method not in self.entry["answered"]
+                    self.entry["answered"][method] = self.entry["last_answer"] = time.time()
+                    recorder.write(force=first)
+                else:
+                    text = f"{method}: {code.name}: {str(answered.details())[:300]}"
+                    changed = self.entry.get("last_error") != text
+                    self.entry["last_error"] = text
+                    recorder.write(force=changed)
+
+            call.add_done_callback(done)
+            return call
+
+    def channel_wrapper(original: Any) -> Any:
+        def wrapper(target: str, *args: Any, **kwargs: Any) -> Any:
+            # insecure_channel(target, options, compression); secure_channel(target, credentials, options, compression)
+            position = 0 if original.__name__ == "insecure_channel" else 1
+            arguments = list(args)
+            if len(arguments) > position:
+                merged = arguments[position] = merge(arguments[position], client)
+            else:
+                merged = kwargs["options"] = merge(kwargs.get("options"), client)
+            channel = original(target, *arguments, **kwargs)
+            entry = recorder.add(
+                "channels", {"target": target, "options": _plain(merged), "connectivity": "IDLE", "answered": {}}
+            )
+            port = target.rpartition(":")[2]
+
+            def connectivity(state: Any) -> None:
+                entry["connectivity"] = state.name
+                if state.name == "READY" and port.isdigit():
+                    entry["tcp_user_timeout_ms"] = socket_user_timeout(int(port))
+                recorder.write(force=True)
+
+            channel.subscribe(connectivity)
+            return grpc.intercept_channel(channel, Observer(entry))
+
+        return wrapper
+
+    def server_wrapper(original: Any) -> Any:
+        def wrapper(thread_pool: Any, *args: Any, **kwargs: Any) -> Any:
+            # server(thread_pool, handlers, interceptors, options, ...)
+            arguments = list(args)
+            if len(arguments) > 2:
+                merged = arguments[2] = merge(arguments[2], server)
+            else:
+                merged = kwargs["options"] = merge(kwargs.get("options"), server)
+            created = original(thread_pool, *arguments, **kwargs)
+            entry = recorder.add("servers", {"addresses": [], "options": _plain(merged)})
+            for name in ("add_secure_port", "add_insecure_port"):
+                setattr(created, name, _recorded(getattr(created, name), entry, recorder))
+            return created
+
+        return wrapper
+
+    grpc.secure_channel = channel_wrapper(grpc.secure_channel)
+    grpc.insecure_channel = channel_wrapper(grpc.insecure_channel)
+    grpc.server = server_wrapper(grpc.server)
+
+
+def _recorded(add_port: Any, entry: dict[str, Any], recorder: Recorder) -> Any:
+    def wrapper(address: str, *args: Any, **kwargs: Any) -> Any:
+        port = add_port(address, *args, **kwargs)
+        entry["addresses"].append(address)
+        recorder.write(force=True)
+        return port
+
+    return wrapper

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Client of OneGate, over urllib.
+
+OneGate rewrites the text of an update (it adds quotes around `,`, `=`, `[` and `\\` wherever they stand), so values that
+hold such characters arrive broken. Updates therefore go out as XML with every such character as a reference, which it
+passes on untouched. OneFlow's gate however only sees READY in an update written as text: `ready` writes that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+from .context import Gate
+
+TIMEOUT_S = 5.0
+MAX_ANSWER = 16 * 1024 * 1024
+
+
+class GateError(Exception):
+    """OneGate cannot be reached or refuses; the text says which, without the token."""
+
+
+def encode(attributes: Mapping[str, str]) -> bytes:
+    """Attributes as one line of XML without any character that OneGate rewrites. Names must be plain."""
+    parts = []
+    for name, value in attributes.items():
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+            raise ValueError(f"attribute name {name!r}")
+        text = "".join(char if char.isascii() and (char.isalnum() or char in " ._:/+-") else f"&#{ord(char)};" for char in value)
+        parts.append(f"<{name}>{text}</{name}>")
+    return f"<TEMPLATE>{''.join(parts)}</TEMPLATE>".encode("ascii")
+
+
+def printable(text: str) -> str:
+    """Without control characters, which XML cannot carry; line breaks become blanks."""
+    return "".join(char if char.isprintable() else " " for char in text).strip()
+
+
+class OneGate:
+    """One VM's OneGate. Every method raises GateError."""
+
+    def __init__(self, gate: Gate, timeout_s: float = TIMEOUT_S):
+        self._gate = gate
+        self._timeout_s = timeout_s
+        # No proxy: OneGate is on the VM's own network.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        request = urllib.request.Request(
+            self._gate.endpoint + path,
+            data=body,
+            method=method,
+            headers={
+                "X-ONEGATE-TOKEN": self._gate.token,
+                "X-ONEGATE-VMID": self._gate.vm_id,
+                "Accept": "application/json",
+                "Content-Type": "text/plain",
+            },
+        )
+        try:
+            with self._opener.open(request, timeout=self._timeout_s) as answer:
+                return answer.read(MAX_ANSWER)
+        except urllib.error.HTTPError as error:
+            with error:
+                reason = printable(error.read(300).decode("utf-8", "replace"))
+            raise GateError(f"OneGate {self._gate.endpoint} answers {method} {path} with {error.code} {reason}") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise GateError(f"OneGate {self._gate.endpoint} cannot be reached: {reason}") from None
+
+    def _get(self, path: str) -> dict[str, Any]:
+        try:
+            answer = json.loads(self._call("GET", path))
+        except json.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise GateError(f"OneGate {self._gate.endpoint} answers GET {path} with something that is no JSON object")
+        return answer
+
+    def attributes(self) -> dict[str, str]:
+        """User attributes of this VM; an empty one is "" whatever OneGate makes of it."""
+        template = ((self._get("/vm").get("VM") or {}).get("USER_TEMPLATE")) or {}
+        return {name: value if isinstance(value, str) else "" for name, value in template.items()}
+
+    def service(self) -> dict[str, Any]:
+        """The OneFlow service of this VM with its siblings. A VM outside a service makes OneGate answer 400."""
+        return self._get("/service")
+
+    def update(self, attributes: Mapping[str, str]) -> None:
+        """Set attributes of this VM, all in one update."""
+        self._call("PUT", "/vm", encode({name: printable(value) for name, value in attributes.items()}))
+
+    def ready(self, value: str) -> None:
+        """READY, as text: YES opens OneFlow's gate."""
+        self._call("PUT", "/vm", f"READY={value}".encode())
+
+    def remove(self, name: str) -> None:
+        """Remove one attribute of this VM."""
+        self._call("PUT", "/vm?type=2", name.encode())

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which partition a SuperNode holds. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def siblings(service: Mapping[str, Any], vm_id: str) -> tuple[dict[str, str], int] | None:
+    """VMs of the own role in a OneGate /service answer: {vm id: published FL_PARTITION_ID or ""} and the cardinality.
+
+    None while the service does not list this VM, or not yet all of its role's VMs.
+    """
+    roles = (service.get("SERVICE") or {}).get("roles") or []
+    for role in roles:
+        found: dict[str, str] = {}
+        for node in role.get("nodes") or []:
+            vm = (node.get("vm_info") or {}).get("VM") or {}
+            number = str(vm.get("ID") or node.get("deploy_id") or "")
+            published = (vm.get("USER_TEMPLATE") or {}).get("FL_PARTITION_ID") or ""
+            if number.isdigit():
+                found[number] = str(published)
+        if vm_id in found:
+            cardinality = int(role.get("cardinality") or 0)
+            return (found, cardinality) if len(found) >= cardinality else None
+    return None
+
+
+def choose(nodes: Mapping[str, str], vm_id: str, offset: int) -> int:
+    """Local index of this VM: its rank among the VMs without a partition, counted over the indices still free.
+
+    All VMs of a fresh role so get their rank by VM id; a VM added later gets the lowest free index. `nodes` is what
+    `siblings` found, `offset` the number of the site's first partition.
+    """
+    taken = {int(published) - offset for vm, published in nodes.items() if vm != vm_id and published.isdigit()}
+    waiting = sorted(int(vm) for vm, published in nodes.items() if vm == vm_id or not published.isdigit())
+    free = [index for index in range(len(nodes) + len(taken)) if index not in taken]
+    return free[waiting.index(int(vm_id))]
