@@ -447,6 +447,7 @@ def _wireguard(
             **shared,
             "wireguard_role": "spoke",
             "wireguard_address": str(tunnel[site]),
+            "wireguard_listen_port": 0,
             "wireguard_mtu": mtus[site],
             "wireguard_lan": str(lans[site]),
             "wireguard_peers": [
