@@ -59,9 +59,7 @@ BOOLEANS = frozenset({"ready_status_gate", "automatic_deletion", "on_hold"})
 SERVER_ADDED = frozenset({"registration_time"})
 MASK = "********"
 # Names whose values never appear in a diff, whatever their declared type.
-SECRET_NAME = re.compile(
-    r"(^|_)(PASS|PASSWD|PASSWORD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|PRIVATE_KEY|PSK)(_|$)", re.IGNORECASE
-)
+SECRET_NAME = re.compile(r"(^|_)(PASS|PASSWD|PASSWORD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|PRIVATE_KEY|PSK)(_|$)", re.IGNORECASE)
 
 
 def canonical(body: Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -167,9 +165,7 @@ def _coerce(target: dict[str, t.Any], where: str, faults: list[str]) -> None:
             if text not in ("true", "false", "yes", "no"):
                 faults.append(f"{where}{key}: {value!r} is neither true nor false")
             target[key] = text in ("true", "yes")
-        elif key in ("user_inputs", "user_inputs_values", "networks", "template_contents") and not isinstance(
-            value, Mapping
-        ):
+        elif key in ("user_inputs", "user_inputs_values", "networks", "template_contents") and not isinstance(value, Mapping):
             faults.append(f"{where}{key}: a mapping is needed")
 
 
@@ -221,9 +217,7 @@ def comparable(body: Mapping[str, t.Any], asked: Mapping[str, t.Any]) -> dict[st
 
 def _without_defaults(fields: dict[str, t.Any]) -> dict[str, t.Any]:
     return {
-        key: value
-        for key, value in fields.items()
-        if value not in ("", [], {}, "false") and value != scalar(DEFAULTS.get(key, ""))
+        key: value for key, value in fields.items() if value not in ("", [], {}, "false") and value != scalar(DEFAULTS.get(key, ""))
     }
 
 
@@ -308,10 +302,7 @@ def masked(value: t.Any, names: t.Container[str] = (), *, by_name: bool = False)
     if isinstance(value, Mapping):
         return {
             key: _masked_item(item)
-            if isinstance(item, (str, int, float))
-            and not isinstance(item, bool)
-            and item != ""
-            and (key in names or (by_name and SECRET_NAME.search(str(key))))
+            if _is_text(item) and (key in names or (by_name and SECRET_NAME.search(str(key))))
             else masked(item, names, by_name=by_name)
             for key, item in value.items()
         }
@@ -320,10 +311,15 @@ def masked(value: t.Any, names: t.Container[str] = (), *, by_name: bool = False)
     return value
 
 
-def _masked_item(item: t.Any) -> str:
-    parts = str(item).split("|", 4)
+def _is_text(item: t.Any) -> bool:
+    return isinstance(item, (str, int, float)) and not isinstance(item, bool)
+
+
+def _masked_item(item: t.Any) -> t.Any:
+    text = str(item)
+    if text.upper() in ("", "YES", "NO", "TRUE", "FALSE") or text.startswith("$"):
+        return item  # a switch such as TOKEN="YES", or a reference
+    parts = text.split("|", 4)
     if len(parts) >= 3 and parts[0] in ("M", "O"):  # a declaration: only its default is a secret
-        return "|".join(parts[:4]) + (
-            "|" + MASK if len(parts) > 4 and parts[4].strip() else "|" + parts[4] if len(parts) > 4 else ""
-        )
+        return "|".join([*parts[:4], MASK]) if len(parts) > 4 and parts[4].strip() else item
     return MASK

@@ -54,9 +54,7 @@ def select(documents: list[dict], name: str, kind: str, *, caller: str, owner: s
         mine = [document for document in named if _owned_by(document, who)]
         if len(mine) > 1:
             ids = ", ".join(sorted((str(document.get("ID")) for document in mine), key=int))
-            raise Ambiguous(
-                f"{len(mine)} {kind}s of {who} are named {name!r}: ids {ids}", hint="Say which one with id."
-            )
+            raise Ambiguous(f"{len(mine)} {kind}s of {who} are named {name!r}: ids {ids}", hint="Say which one with id.")
         if mine:
             return mine[0]
     if named and owner is None:
@@ -99,7 +97,7 @@ def change_access(
         gid = context.oned.id_of("group", changes["group"]) if "group" in changes else to_int(document.get("GID"))
         context.changed = True
         # Without group_id the server would set group 0.
-        act("chown", {"owner_id": uid, "group_id": gid})
+        act("chown", {"owner_id": str(uid), "group_id": str(gid)})
     if "mode" in changes:
         context.changed = True
         act("chmod", {"octet": changes["mode"]})

@@ -109,9 +109,7 @@ def failure(document: Mapping[str, t.Any], since: Iterable[Mapping[str, t.Any]] 
     state = state_of(document)
     if state not in FAILED_STATES:
         return None
-    roles = [
-        f"{role.get('name')} ({role_state(role)})" for role in roles_of(document) if role_state(role) in FAILED_STATES
-    ]
+    roles = [f"{role.get('name')} ({role_state(role)})" for role in roles_of(document) if role_state(role) in FAILED_STATES]
     old = list(since)
     lines = [entry["message"] for entry in log_of(document) if entry["severity"] == "E" and entry not in old]
     text = f"is in state {state}"
@@ -141,24 +139,18 @@ def short_of_vms(document: Mapping[str, t.Any]) -> list[str]:
     ]
 
 
-def input_drift(
-    document: Mapping[str, t.Any], values: Mapping[str, t.Any], roles: list[Mapping[str, t.Any]]
-) -> list[str]:
+def input_drift(document: Mapping[str, t.Any], values: Mapping[str, t.Any], roles: list[Mapping[str, t.Any]]) -> list[str]:
     """Return the names of inputs whose given values are not those the service was made with."""
     body = canonical(body_of(document))
     names = [
-        str(k)
-        for k, v in values.items()
-        if v is not None and _text(as_dict(body.get("user_inputs_values")).get(k)) != _text(v)
+        str(k) for k, v in values.items() if v is not None and _text(as_dict(body.get("user_inputs_values")).get(k)) != _text(v)
     ]
     existing = {role.get("name"): as_dict(role.get("user_inputs_values")) for role in body.get("roles") or []}
     for role in roles:
         if role["name"] in existing and role.get("state") != "absent":
             given = role.get("user_inputs_values") or {}
             have = existing[role["name"]]
-            names += [
-                f"{role['name']}.{k}" for k, v in given.items() if v is not None and _text(have.get(k)) != _text(v)
-            ]
+            names += [f"{role['name']}.{k}" for k, v in given.items() if v is not None and _text(have.get(k)) != _text(v)]
     return names
 
 

@@ -21,9 +21,7 @@ RECOVER_GRACE = 10.0
 class Waiter:
     """Polls one service. interval is the longest pause; the first ones are shorter."""
 
-    def __init__(
-        self, context: Context, service_id: int, deadline: Deadline, interval: float, attribute: str | None
-    ) -> None:
+    def __init__(self, context: Context, service_id: int, deadline: Deadline, interval: float, attribute: str | None) -> None:
         self._context = context
         self._id = service_id
         self._deadline = deadline
@@ -45,8 +43,9 @@ class Waiter:
         while True:
             document = self._read()
             if document is not None:
-                self._show(document)
                 state = state_of(document)
+                if state not in states or self._shown:  # nothing to tell of a service that is already there
+                    self._show(document)
                 if log_before is not None and is_stale(document, log_before) and grace.left() > 0:
                     reason = None
                 else:

@@ -201,8 +201,6 @@ class _ServiceTask:
         self.log_before = log_of(current)
         self.context.changed = True
         self.flow.service_action(identity(current)["id"], "recover")
-        if self.params["wait"]:
-            current = self._wait(current)
         return self._converge(current, before)
 
     def _template(self) -> dict:
@@ -241,8 +239,6 @@ class _ServiceTask:
         if context.check_mode:
             return self._predicted_new(name, body, roles + later)
         document = self._instantiate(identity(template)["id"], for_server(merge, context.version))
-        if params["wait"]:
-            document = self._wait(document)
         return self._converge(document, {})
 
     def _instantiate(self, template_id: int, merge: dict[str, t.Any]) -> dict:
@@ -256,9 +252,7 @@ class _ServiceTask:
             # The answer may be lost, or wrong: a bad network gives 404 although the service was made.
             made = self._made_meanwhile(merge["name"])
             if len(made) == 1 and isinstance(error, (Unreachable, BadAnswer)):
-                self.context.warnings.append(
-                    f"the answer to instantiate was lost ({error.text}); service {made[0]['ID']} is there"
-                )
+                self.context.warnings.append(f"the answer to instantiate was lost ({error.text}); service {made[0]['ID']} is there")
                 return made[0]
             if made:
                 ids = ", ".join(str(document["ID"]) for document in made)
@@ -317,14 +311,12 @@ class _ServiceTask:
         rename = name is not None and name != document.get("NAME")
         access = access_wanted(document, params)
         steps = self._role_steps(document)
-        release = params["release"] and (
-            state_of(document) == "HOLD" or any(role_state(r) == "HOLD" for r in roles_of(document))
-        )
         if context.check_mode:
+            release = params["release"] and _on_hold(document)
             return self._predicted_change(document, before, access, name if rename else None, steps, release, drift)
-        if params["wait"] and not release:
+        if params["wait"] and not (params["release"] and _on_hold(document)):
             document = self._wait(document)
-        if release:
+        if params["release"] and _on_hold(document):
             context.changed = True
             self.flow.service_action(identity(document)["id"], "release")
             if params["wait"]:
@@ -354,9 +346,7 @@ class _ServiceTask:
         self.flow.service_action(service_id, "rename", {"name": name})
         after = self.flow.service(service_id)
         if after.get("NAME") != name:
-            raise Refused(
-                f"service {service_id} is still named {after.get('NAME')!r}, although the server reported success"
-            )
+            raise Refused(f"service {service_id} is still named {after.get('NAME')!r}, although the server reported success")
         return after
 
     def _role_steps(self, document: dict) -> list[tuple[str, Params]]:
@@ -371,9 +361,7 @@ class _ServiceTask:
                     steps.append(("remove_role", role))
             elif have is None:
                 if role["template_id"] is None:
-                    faults.append(
-                        f"there is no role {role['name']!r}, only {', '.join(existing)}; template_id would add it"
-                    )
+                    faults.append(f"there is no role {role['name']!r}, only {', '.join(existing)}; template_id would add it")
                 steps.append(("add_role", role))
             elif role["cardinality"] is not None and role["cardinality"] != to_int(have.get("cardinality"), 0):
                 steps.append(("scale", role))
@@ -408,9 +396,7 @@ class _ServiceTask:
             role["name"] not in names
             if step == "remove_role"
             else role["name"] in names
-            and (
-                role["cardinality"] is None or to_int(names[role["name"]].get("cardinality"), 0) == role["cardinality"]
-            )
+            and (role["cardinality"] is None or to_int(names[role["name"]].get("cardinality"), 0) == role["cardinality"])
         )
         if not reached:
             raise Refused(f"{step} of {role['name']} was accepted, but service {service_id} does not show it")
@@ -483,9 +469,7 @@ class _Removal:
         if self._sent == "recover":
             reason = failure(document, self._log)
             if reason and (log_of(document) != self._log or self._grace.left() <= 0):
-                raise WaitFailed(
-                    f"service {self._id} {reason}", hint="Its VMs or networks may need attention in OpenNebula."
-                )
+                raise WaitFailed(f"service {self._id} {reason}", hint="Its VMs or networks may need attention in OpenNebula.")
             return
         self._context.changed = True
         if state in STUCK_STATES:
@@ -506,14 +490,16 @@ class _Removal:
             call()
 
 
+def _on_hold(document: dict) -> bool:
+    return state_of(document) == "HOLD" or any(role_state(role) == "HOLD" for role in roles_of(document))
+
+
 def _only(documents: list[dict], name: str) -> dict | None:
     """Return the only template of that name, whoever owns it (using one does not change it)."""
     named = [document for document in documents if document.get("NAME") == name]
     if len(named) > 1:
         ids = ", ".join(sorted((str(document.get("ID")) for document in named), key=int))
-        raise Ambiguous(
-            f"{len(named)} service templates are named {name!r}: ids {ids}", hint="Say which one with template_id."
-        )
+        raise Ambiguous(f"{len(named)} service templates are named {name!r}: ids {ids}", hint="Say which one with template_id.")
     return named[0] if named else None
 
 
