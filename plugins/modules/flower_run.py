@@ -17,6 +17,7 @@ author:
 extends_documentation_fragment:
   - oneflower.federation.opennebula
   - oneflower.federation.attributes
+  - oneflower.federation.attributes.state
 options:
   vm_id:
     description: Id of the SuperLink's VM.
