@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One lab for the tests of this folder, under a name of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "oftest"
+
+
+class Lab:
+    """The lab and the playbooks, driven the way a person drives them."""
+
+    state = Path(f"/run/{NAME}-lab")
+
+    def __init__(self, report: Path) -> None:
+        self.report_path = report
+        self.environment = {**os.environ, "ONEFLOWER_LAB": NAME, "ANSIBLE_FORCE_COLOR": "0"}
+
+    def run(self, *command: str, check: bool = True, timeout: float = 600) -> str:
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0 or not check, f"{' '.join(command)} -> {done.returncode}\n{done.stdout[-6000:]}"
+        return done.stdout
+
+    def lab(self, *arguments: str, check: bool = True) -> str:
+        return self.run(str(ROOT / ".venv/bin/python"), "-m", "lab", *arguments, check=check)
+
+    def inside(self, host: str, *command: str, check: bool = True) -> str:
+        return self.lab("exec", host, *command, check=check)
+
+    def playbook_command(self, name: str, *arguments: str) -> list[str]:
+        return [
+            "nsenter", f"--net=/run/netns/{NAME}-mgmt", "env", f"PATH={ROOT}/.venv/bin:{os.environ['PATH']}",
+            "ansible-playbook", "-i", "inventories/lab", f"playbooks/{name}.yml",
+            "-e", f"federation_report_path={self.report_path}", *arguments,
+        ]  # fmt: skip
+
+    def playbook(self, name: str, *arguments: str, check: bool = True) -> str:
+        return self.run(*self.playbook_command(name, *arguments), check=check)
+
+    def report(self) -> dict:
+        return json.loads(self.report_path.read_text())
+
+    def verified_within(self, seconds: float) -> float:
+        """Seconds until the verification passes; fails when it does not in time."""
+        started = time.monotonic()
+        output = ""
+        while time.monotonic() - started < seconds:
+            output = self.playbook("verify", check=False)
+            if "failed=0" in output and "failed=1" not in output and "unreachable=1" not in output:
+                return time.monotonic() - started
+        pytest.fail(f"not verified within {seconds} s:\n{output[-4000:]}")
+
+
+def changes(output: str) -> dict[str, int]:
+    """Changed tasks per host, from the recap."""
+    recap = output[output.rindex("PLAY RECAP"):]
+    return {host: int(count) for host, count in re.findall(r"^(\S+) .*changed=(\d+)", recap, flags=re.MULTILINE)}
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    if os.geteuid():
+        pytest.fail("the lab needs root")
+    instance = Lab(tmp_path_factory.mktemp("report") / "report.json")
+    instance.lab("down")
+    yield instance
+    instance.lab("down")

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job on real parts: build a three-zone federation, train across it, prove it, and survive."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import NAME, ROOT, changes
+
+
+def traces() -> dict[str, set[str]]:
+    """Everything on this machine that could be left over from a lab."""
+    groups = {str(path) for root in ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
+              for path in Path(root).glob(f"lab-{NAME}-*")}  # fmt: skip
+    processes = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            text = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if f"{NAME}-" in text and "pytest" not in text:
+            processes.add(text)
+    return {
+        "namespaces": {path.name for path in Path("/run/netns").glob(f"{NAME}-*")},
+        "mounts": {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if NAME in line},
+        "control groups": groups,
+        "processes": processes,
+        "files": {str(path) for path in Path("/run").glob(f"{NAME}*")},
+        "nft tables": set(subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout.splitlines()),
+    }
+
+
+BEFORE: dict[str, set[str]] = {}
+
+
+@pytest.fixture(scope="module")
+def first_run(lab):
+    BEFORE.update(traces())
+    output = lab.run("make", "walkthrough", f"PLAYBOOK_ARGS=-e federation_report_path={lab.report_path}")
+    return output, lab.report()
+
+
+def test_every_check_holds(first_run):
+    _output, report = first_run
+    assert report["ok"] and report["checks"]
+    assert [row for row in report["checks"] if not row["ok"]] == []
+    assert {entry["role"] for entry in report["zones"].values()} == {"coordinator", "training_site"}
+    assert {zone: len(entry["vms"]) for zone, entry in report["zones"].items()} == {"zone-a": 1, "zone-b": 2, "zone-c": 2}
+
+
+def test_trained_across_all_partitions_with_falling_loss(first_run):
+    _output, report = first_run
+    training = report["training"]
+    assert training["status"] == "finished"
+    assert training["partitions"] == [0, 1, 2, 3] and training["nodes"] == 4
+    assert len(training["losses"]) == 3
+    assert training["losses"] == sorted(training["losses"], reverse=True)
+    assert training["losses"][-1] < training["losses"][0] / 2
+
+
+def test_shows_where_it_is(first_run):
+    output, _report = first_run
+    for number in range(1, 13):
+        assert f"Step {number} of 12" in output
+    for number in (1, 2, 3):
+        assert re.search(rf"round {number} of 3: loss \d", output)
+
+
+def test_nothing_secret_on_the_terminal_in_the_report_or_readable(first_run, lab):
+    output, _report = first_run
+    told = output + lab.report_path.read_text()
+    secrets = [(lab.state / "one_auth").read_text().strip().split(":", 1)[1]]
+    for gateway in ("gw-a", "gw-b", "gw-c"):
+        secrets.append(lab.inside(gateway, "cat", "/etc/wireguard/wg0.key").strip())
+        keys = lab.inside(gateway, "grep", "-h", "PresharedKey", "/etc/wireguard/wg0.conf")
+        secrets += [line.split(" = ")[1] for line in keys.splitlines()]
+        modes = lab.inside(gateway, "stat", "-c", "%a %n", "/etc/wireguard/wg0.key", "/etc/wireguard/wg0.conf")
+        assert all(line.startswith("600 ") for line in modes.splitlines()), modes
+    assert len(secrets) == 1 + 3 + 4 and all(len(secret) > 16 for secret in secrets)
+    assert [secret for secret in secrets if secret in told] == []
+    assert stat.S_IMODE((lab.state / "one_auth").stat().st_mode) == 0o600
+    assert stat.S_IMODE(lab.state.stat().st_mode) == 0o700
+
+
+def test_second_run_changes_nothing_and_does_not_train(first_run, lab):
+    _output, before = first_run
+    output = lab.run("make", "walkthrough", f"PLAYBOOK_ARGS=-e federation_report_path={lab.report_path}")
+    counts = changes(output)
+    assert set(counts) == {"zone-a", "zone-b", "zone-c", "gw-a", "gw-b", "gw-c"}
+    assert set(counts.values()) == {0}
+    assert lab.report()["training"]["id"] == before["training"]["id"]
+
+
+def test_check_mode_changes_nothing(first_run, lab):
+    assert set(changes(lab.playbook("walkthrough", "--check")).values()) == {0}
+
+
+def vm(lab, site: str) -> str:
+    return next(line.split()[0] for line in lab.lab("status").splitlines() if line.startswith(f"vm-{site}-"))
+
+
+def test_a_site_reaches_the_fleet_port_and_nothing_else(first_run, lab):
+    supernode = vm(lab, "b")
+    reach = "exec 3<>/dev/tcp/{}/{}"
+    lab.inside(supernode, "timeout", "3", "bash", "-c", reach.format("10.10.10.5", 9092))
+    for address, port in (("10.10.10.5", 22), ("10.10.10.5", 8000), ("10.10.10.1", 22), ("10.10.12.2", 2474), ("10.10.12.1", 22)):
+        code = lab.inside(supernode, "bash", "-c", f"timeout 2 bash -c '{reach.format(address, port)}' 2>/dev/null; echo code $?")
+        assert "code 0" not in code, f"{address}:{port} can be reached from a training site"
+
+
+def test_drifted_tunnel_is_mended_without_a_restart(first_run, lab):
+    started = lab.inside("gw-b", "systemctl", "show", "-p", "ActiveEnterTimestampMonotonic", "wg-quick@wg0")
+    lab.inside("gw-b", "ip", "route", "del", "10.10.10.5/32", "dev", "wg0")
+    lab.inside("gw-a", "bash", "-c", "wg set wg0 peer $(wg show wg0 peers | head -1) remove")
+    counts = changes(lab.playbook("wireguard"))
+    assert (counts["gw-a"], counts["gw-b"], counts["gw-c"]) == (1, 1, 0)
+    assert lab.inside("gw-b", "systemctl", "show", "-p", "ActiveEnterTimestampMonotonic", "wg-quick@wg0") == started
+    lab.verified_within(60)
+
+
+def test_limit_drops_no_peer(first_run, lab):
+    counts = changes(lab.playbook("wireguard", "--limit", "gw-a"))
+    assert counts["gw-a"] == 0
+    assert len(lab.inside("gw-a", "wg", "show", "wg0", "peers").split()) == 2
+
+
+@pytest.mark.parametrize("gateway", ["gw-a", "gw-b", "gw-c"])
+def test_survives_the_reboot_of_a_gateway(first_run, lab, gateway):
+    lab.lab("reboot", gateway)
+    lab.verified_within(120)
+
+
+def test_survives_the_reboot_of_the_superlink(first_run, lab):
+    lab.lab("reboot", vm(lab, "a"))
+    time.sleep(5)
+    lab.verified_within(180)
+
+
+def test_survives_the_restart_of_a_front_end(first_run, lab):
+    for site in ("a", "b"):
+        lab.lab("frontend", "restart", site)
+    lab.verified_within(60)
+
+
+def test_survives_a_new_public_address_of_a_site(first_run, lab):
+    lab.lab("renew", "c")
+    lab.verified_within(120)
+
+
+def test_finishes_what_a_killed_run_began(first_run, lab):
+    lab.lab("down")
+    lab.lab("up")
+    for step in (3, 6, 9):
+        process = subprocess.Popen(
+            lab.playbook_command("walkthrough"), cwd=ROOT, env=lab.environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+        reached = False
+        for line in process.stdout:
+            if f"Step {step} of 12" in line:
+                reached = True
+                time.sleep(1.5)
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+        process.stdout.close()
+        process.wait()
+        assert reached, f"the run never came to step {step}"
+    output = lab.playbook("walkthrough")
+    assert "failed=1" not in output
+    assert lab.report()["ok"] and lab.report()["training"]["partitions"] == [0, 1, 2, 3]
+
+
+def test_down_leaves_nothing(lab):
+    lab.lab("down")
+    after = traces()
+    assert {kind: found - BEFORE.get(kind, set()) for kind, found in after.items()} == {kind: set() for kind in after}
