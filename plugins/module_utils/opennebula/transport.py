@@ -151,10 +151,10 @@ class HttpClient:
             connection.request(verb, self._path + path or "/", body=body, headers={**headers, "Connection": "close"})
             response = connection.getresponse()
             content = response.read(MAX_BODY + 1)
-            if response.length:  # read(n) takes a short body without complaint
-                raise http.client.IncompleteRead(content, response.length)
             if len(content) > MAX_BODY:
                 raise self._error(BadAnswer, f"the answer is larger than {MAX_BODY} bytes", method)
+            if response.length:  # read(n) takes a short body without complaint
+                raise http.client.IncompleteRead(content, response.length)
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, content)
         except TimeoutError:
             error = self._error(

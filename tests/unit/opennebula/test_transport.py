@@ -141,8 +141,11 @@ FAULT = b"""<?xml version="1.0"?><methodResponse><fault><value><struct><member><
 
 def rpc(*values: str) -> bytes:
     items = "".join(f"<value>{value}</value>" for value in values)
-    body = f"<?xml version='1.0'?><methodResponse><params><param><value><array><data>{items}</data></array></value></param></params></methodResponse>"
-    return http("200 OK", body.encode())
+    params = f"<params><param><value><array><data>{items}</data></array></value></param></params>"
+    return http("200 OK", f"<?xml version='1.0'?><methodResponse>{params}</methodResponse>".encode())
+
+
+NO, YES = "<boolean>0</boolean>", "<boolean>1</boolean>"
 
 
 @pytest.mark.parametrize(
@@ -154,11 +157,11 @@ def rpc(*values: str) -> bytes:
         (http("404 Not Found", b""), errors.BadAnswer, "not an XML-RPC answer"),
         (http("200 OK", b"<a/>"), errors.BadAnswer, "not an XML-RPC answer"),
         (http("301 Moved", b"", "Location: https://elsewhere/"), errors.BadAnswer, "elsewhere"),
-        (rpc("<boolean>0</boolean>", "<string>[one.system.version] no &amp;lt; way</string>", "<i4>256</i4>"), errors.AuthenticationFailed, "no < way"),
-        (rpc("<boolean>0</boolean>", "<string>x</string>", "<i4>512</i4>"), errors.NotAllowed, "512"),
-        (rpc("<boolean>0</boolean>", "<string>zone disabled</string>", "<i4>8192</i4>"), errors.Refused, "Enable the zone"),
-        (rpc("<boolean>1</boolean>"), errors.BadAnswer, "form"),
-        (rpc("<boolean>1</boolean>", "<string>&lt;VM&gt;&lt;ID&gt;</string>", "<i4>0</i4>"), errors.BadAnswer, "not XML"),
+        (rpc(NO, "<string>[one.system.version] no &amp;lt; way</string>", "<i4>256</i4>"), errors.AuthenticationFailed, "no <"),
+        (rpc(NO, "<string>x</string>", "<i4>512</i4>"), errors.NotAllowed, "512"),
+        (rpc(NO, "<string>zone disabled</string>", "<i4>8192</i4>"), errors.Refused, "Enable the zone"),
+        (rpc(YES), errors.BadAnswer, "form"),
+        (rpc(YES, "<string>&lt;VM&gt;&lt;ID&gt;</string>", "<i4>0</i4>"), errors.BadAnswer, "not XML"),
     ],
 )  # fmt: skip
 def test_oned_answers(serve: Callable[..., Server], answer: bytes, error: type[Exception], text: str) -> None:
@@ -167,7 +170,7 @@ def test_oned_answers(serve: Callable[..., Server], answer: bytes, error: type[E
 
 
 def test_an_empty_string_is_an_answer(serve: Callable[..., Server]) -> None:
-    assert oned(serve(rpc("<boolean>1</boolean>", "<string></string>", "<i4>0</i4>"))).version() == ""
+    assert oned(serve(rpc(YES, "<string></string>", "<i4>0</i4>"))).version() == ""
 
 
 def test_refused() -> None:
