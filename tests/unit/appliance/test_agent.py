@@ -217,7 +217,9 @@ def test_a_supernode_is_ready_only_when_flower_itself_is_connected(world, monkey
     monkeypatch.setattr(node_roles.time, "time", lambda: 5000.0)
     world.gate.service_answer = siblings(9)
     world.context(SUPERNODE)
-    channel = {"target": "10.10.10.5:9092", "options": {}, "connectivity": "READY", "answered": {}}
+    channel = {"target": "10.10.10.5:9092", "options": {}, "connectivity": "READY"}
+    # The channel is up and something was answered, but the node is not activated.
+    channel.update(answered={"Other": 4999.0}, last_answer=4999.0)
     world.units.state["flower-supernode"] = {"channels": [channel]}
     world.turns(3)
     assert "READY" not in world.gate.known

@@ -61,5 +61,11 @@ def test_what_was_changed_last_holds():
     assert context.latest(changed, {name: "IP:10.0.0.3"}, {name: "IP:10.0.0.2"})["values"] == {name: "IP:10.0.0.3"}
 
 
+def test_a_change_of_one_variable_keeps_the_others():
+    first = context.latest({}, {"FL_LOG_LEVEL": "INFO", "FL_CERT_EXTRA_SAN": "IP:10.0.0.1"}, {"FL_LOG_LEVEL": "DEBUG"})
+    second = context.latest(first, {"FL_LOG_LEVEL": "INFO", "FL_CERT_EXTRA_SAN": "IP:10.0.0.3"}, {"FL_LOG_LEVEL": "DEBUG"})
+    assert second["values"] == {"FL_LOG_LEVEL": "DEBUG", "FL_CERT_EXTRA_SAN": "IP:10.0.0.3"}
+
+
 def test_attributes_change_nothing_that_is_fixed():
     assert context.latest({}, {}, {"FL_SUPERLINK_ADDRESS": "evil:1", "FL_ROLE": "superlink"})["values"] == {}
