@@ -16,7 +16,7 @@ import typing as t
 from collections.abc import Mapping
 
 from .errors import InvalidRequest
-from .formats import check_value, parse_template, render_template, scalar, version_tuple
+from .formats import check_value, parse_template, render_template, scalar, version_tuple, without_booleans
 
 TOP_FIELDS = (
     "name",
@@ -126,6 +126,8 @@ def wanted(body: Mapping[str, t.Any], name: str | None) -> dict[str, t.Any]:
         seen.add(str(role_name))
         if role.get("template_id") is None:
             faults.append(f"{where}template_id: is missing")
+        if "template_contents" in role:
+            role["template_contents"] = without_booleans(role["template_contents"])
         check_contents(role.get("template_contents") or {}, f"{where}template_contents", faults)
     for index, role in enumerate(result["roles"]):
         for parent in role.get("parents") or []:
@@ -217,7 +219,7 @@ def comparable(body: Mapping[str, t.Any], asked: Mapping[str, t.Any]) -> dict[st
 
 def _without_defaults(fields: dict[str, t.Any]) -> dict[str, t.Any]:
     return {
-        key: value for key, value in fields.items() if value not in ("", [], {}, "false") and value != scalar(DEFAULTS.get(key, ""))
+        key: value for key, value in fields.items() if value not in ("", [], {}, "NO") and value != scalar(DEFAULTS.get(key, ""))
     }
 
 

@@ -34,9 +34,9 @@ class OpenNebulaError(Exception):
 
     def __str__(self) -> str:
         message = self.text
-        if self.method or self.endpoint:
-            where = f" at {self.endpoint}" if self.endpoint else ""
-            message = f"{self.method or 'call'}{where}: {message}"
+        where = " at ".join(part for part in (self.method, self.endpoint) if part)
+        if where:
+            message = f"{where}: {message}"
         if self.code is not None:
             message += f" (code {self.code})"
         if self.hint:

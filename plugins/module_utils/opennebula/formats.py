@@ -59,12 +59,21 @@ def as_dict(value: t.Any) -> dict:
 
 
 def scalar(value: t.Any) -> str:
-    """Return a value as OpenNebula stores it (measured: true, 5, '' for null)."""
+    """Return a value as OpenNebula's attributes have it: text, '' for null, YES and NO for what YAML reads as a boolean."""
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return "YES" if value else "NO"
     return str(value)
+
+
+def without_booleans(value: t.Any) -> t.Any:
+    """Return attributes with YES and NO for booleans; OneFlow would write "true", which OpenNebula takes for no."""
+    if isinstance(value, Mapping):
+        return {key: without_booleans(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_booleans(item) for item in value]
+    return scalar(value) if isinstance(value, bool) else value
 
 
 def check_value(name: str, value: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .errors import InvalidRequest
-from .formats import check_value, scalar
+from .formats import check_value, scalar, without_booleans
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def merge_template(
             entry["user_inputs_values"] = filled
         for key in ("cardinality", "template_contents"):
             if override.get(key) is not None:
-                entry[key] = override[key]
+                entry[key] = without_booleans(override[key])
         if entry:
             merged.append({"name": role.get("name"), **entry})
     for role_name in overrides:

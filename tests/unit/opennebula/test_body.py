@@ -84,6 +84,12 @@ def test_values_that_would_be_corrupted_are_refused(value: str) -> None:
         body.wanted(given, "shop")
 
 
+def test_booleans_in_attributes_are_what_opennebula_reads() -> None:
+    given = {"roles": [{"name": "web", "template_id": 0, "template_contents": {"CONTEXT": {"TOKEN": True}, "X": [False]}}]}
+    contents = body.wanted(given, "shop")["roles"][0]["template_contents"]
+    assert contents == {"CONTEXT": {"TOKEN": "YES"}, "X": ["NO"]}
+
+
 def test_nothing_of_the_users_is_changed() -> None:
     given = copy.deepcopy(BODY)
     body.for_server(body.wanted(given, "x"), "6.8.0")

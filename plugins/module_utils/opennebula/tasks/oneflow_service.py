@@ -12,7 +12,7 @@ from ..body import canonical, check_contents, for_server, secret_values
 from ..context import Context, Deadline
 from ..documents import ACCESS_ARGUMENTS, access_wanted, body_of, change_access, identity, predicted, select
 from ..errors import Ambiguous, InvalidRequest, NotFound, OpenNebulaError, Refused, WaitFailed, may_have_happened
-from ..formats import to_int
+from ..formats import to_int, without_booleans
 from ..inputs import fill, merge_template
 from ..services import describe, failure, input_drift, log_of, role_state, roles_of, state_of, vm_ids
 from ..states import GOING_STATES, STEADY_STATES, STUCK_STATES
@@ -514,7 +514,7 @@ def _new_role(role: Params) -> dict[str, t.Any]:
     }
     for key in ("user_inputs_values", "template_contents", "parents"):
         if role[key]:
-            new[key] = role[key]
+            new[key] = without_booleans(role[key])
     return new
 
 
