@@ -50,15 +50,11 @@ def gate(values: Mapping[str, str], token: str) -> Gate | None:
 def relevant(values: Mapping[str, str]) -> dict[str, str]:
     """The part of CONTEXT that concerns the appliance."""
     return {
-        name: value
-        for name, value in values.items()
-        if name.startswith(("FL_", "FLOWER_")) or name in ("VMID", "ONEGATE_ENDPOINT")
+        name: value for name, value in values.items() if name.startswith(("FL_", "FLOWER_")) or name in ("VMID", "ONEGATE_ENDPOINT")
     }
 
 
-def latest(
-    state: Mapping[str, Any], context: Mapping[str, str], attributes: Mapping[str, str] | None
-) -> dict[str, dict[str, str]]:
+def latest(state: Mapping[str, Any], context: Mapping[str, str], attributes: Mapping[str, str] | None) -> dict[str, dict[str, str]]:
     """Which value of each RECONCILED variable holds: of CONTEXT and the VM's user attribute, the one changed last.
 
     `state` is what this returned before ({} at first), `attributes` the user attributes now, None while unknown. An

@@ -25,6 +25,8 @@ TIMEOUT = "grpc.keepalive_timeout_ms"
 PERMIT = "grpc.keepalive_permit_without_calls"
 MAX_PINGS = "grpc.http2.max_pings_without_data"
 MIN_INTERVAL = "grpc.http2.min_ping_interval_without_data_ms"
+# After an outage gRPC waits up to 120 s before it dials again; a SuperNode should be back sooner.
+MAX_BACKOFF, MAX_BACKOFF_MS = "grpc.max_reconnect_backoff_ms", 5000
 TCP_USER_TIMEOUT = 18  # Linux; socket.TCP_USER_TIMEOUT is not in every build
 
 SHORT = {
@@ -43,6 +45,8 @@ def options(time_s: int, timeout_s: int, *, server: bool) -> dict[str, int]:
     chosen = {TIME: time_s * 1000, TIMEOUT: timeout_s * 1000, PERMIT: 1, MAX_PINGS: 0}
     if server:
         chosen[MIN_INTERVAL] = time_s * 500
+    else:
+        chosen[MAX_BACKOFF] = MAX_BACKOFF_MS
     return chosen
 
 
@@ -144,9 +148,7 @@ def install(grpc: Any, time_s: int, timeout_s: int, recorder: Recorder) -> None:
             else:
                 merged = kwargs["options"] = merge(kwargs.get("options"), client)
             channel = original(target, *arguments, **kwargs)
-            entry = recorder.add(
-                "channels", {"target": target, "options": _plain(merged), "connectivity": "IDLE", "answered": {}}
-            )
+            entry = recorder.add("channels", {"target": target, "options": _plain(merged), "connectivity": "IDLE", "answered": {}})
             port = target.rpartition(":")[2]
 
             def connectivity(state: Any) -> None:

@@ -25,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from .paths import write_atomic
 
 CA_DAYS, LEAF_DAYS, RENEW_DAYS = 3652, 397, 30
+NEW_CA = "remove ca.key and ca.crt there to make a new one"
 # Clocks of other sites may be behind.
 BACKDATED = datetime.timedelta(hours=1)
 
@@ -42,9 +43,7 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def _name(common_name: str) -> x509.Name:
@@ -121,9 +120,7 @@ def make_leaf(
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(parse_sans(sans)), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ca_identifier), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ca_identifier), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     return key, certificate
@@ -143,7 +140,9 @@ def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def usable(leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey, ca: x509.Certificate, sans: Iterable[str], now: datetime.datetime) -> bool:
+def usable(
+    leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey, ca: x509.Certificate, sans: Iterable[str], now: datetime.datetime
+) -> bool:
     """Whether a server certificate still is what would be made now: names, issuer, key, and 30 days left."""
     try:
         leaf.verify_directly_issued_by(ca)
@@ -191,9 +190,9 @@ def ensure(state: Path, tls: Path, sans: list[str], name: str, group: int, now: 
         if not isinstance(ca_key, ec.EllipticCurvePrivateKey) or ca_key.public_key() != ca.public_key():
             raise ValueError("key and certificate are not a pair")
     except (OSError, ValueError, TypeError) as error:
-        raise Untrusted(f"the CA in {state} cannot be used: {error}; remove ca.key and ca.crt there to make a new one") from None
+        raise Untrusted(f"the CA in {state} cannot be used: {error}; {NEW_CA}") from None
     if ca.not_valid_after_utc <= now:
-        raise Untrusted(f"the CA in {state} expired on {ca.not_valid_after_utc:%Y-%m-%d}; remove ca.key and ca.crt there to make a new one")
+        raise Untrusted(f"the CA in {state} expired on {ca.not_valid_after_utc:%Y-%m-%d}; {NEW_CA}")
 
     leaf_path, leaf_key_path = tls / "server.crt", tls / "server.key"
     try:
@@ -269,7 +268,7 @@ def handshake(host: str, port: int, ca_pem: bytes | None, timeout_s: float = 5.0
     except ssl.SSLError as error:
         raise Unreachable(f"SuperLink {where} makes no TLS handshake: {error.reason or error}", final=False) from None
     except socket.gaierror as error:
-        raise Unreachable(f"SuperLink {where} cannot be reached: its name does not resolve ({error.strerror})", final=False) from None
+        raise Unreachable(f"SuperLink {where} cannot be reached: its name does not resolve", final=False) from None
     except TimeoutError:
         raise Unreachable(f"SuperLink {where} cannot be reached: no answer within {timeout_s:.0f} s", final=False) from None
     except OSError as error:

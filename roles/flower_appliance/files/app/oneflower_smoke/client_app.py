@@ -28,9 +28,7 @@ def train(message: Message, context: Context) -> Message:
     content = RecordDict(
         {
             "arrays": ArrayRecord([learned, held]),
-            "metrics": MetricRecord(
-                {"loss": model.loss(weights, *rows), "rows": len(rows[0]), "partition": partition}
-            ),
+            "metrics": MetricRecord({"loss": model.loss(weights, *rows), "rows": len(rows[0]), "partition": partition}),
         }
     )
     return Message(content=content, reply_to=message)

@@ -64,7 +64,7 @@ def main(grid: Grid, context: Context) -> None:
 def _run(grid: Grid, progress: Progress, rounds: int, wanted: int) -> None:
     _wait_for_nodes(grid, wanted)
     weights = np.zeros(1)
-    trained: list[int] = []
+    trained: dict[str, Any] = {}
     for exchange in range(1, rounds + 2):
         replies = _exchange(grid, weights, exchange, train=exchange <= rounds)
         size = max(len(reply["arrays"][0]) for reply in replies)
@@ -74,11 +74,14 @@ def _run(grid: Grid, progress: Progress, rounds: int, wanted: int) -> None:
         if exchange == 1:
             progress.write(initial_loss=loss)
         else:
-            progress.write(round=exchange - 1, losses=[*progress.state["losses"], loss], partitions=trained, nodes=nodes)
+            progress.write(round=exchange - 1, losses=[*progress.state["losses"], loss], **trained)
         if exchange <= rounds:
             padded = [[np.pad(array, (0, size - len(array))) for array in reply["arrays"]] for reply in replies]
             weights = model.aggregate(weights, [(learned, held) for learned, held in padded])
-            trained, nodes = sorted({reply["partition"] for reply in replies}), len({reply["node"] for reply in replies})
+            trained = {
+                "partitions": sorted({reply["partition"] for reply in replies}),
+                "nodes": len({reply["node"] for reply in replies}),
+            }
     progress.write(status="finished")
 
 

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent: one loop that turns CONTEXT into running Flower and reports through OneGate.
+
+Nothing in it waits for long; every turn looks at what is, does the next thing, and publishes what changed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from . import context, flower_versions, vocabulary
+from .node_roles import Host, NodeRole, Report, SuperLink, SuperNode, service_user
+from .onegate import GateError, OneGate
+from .paths import Paths, write_atomic
+from .publish import GateClient, Publisher
+from .units import Units
+
+TURN_S = 1.0
+# How often OneGate is asked for the VM's user attributes: while something is under way, and otherwise.
+POLL_BUSY_S, POLL_S = 1.0, 5.0
+# After OneGate failed, it is left alone for this long.
+GATE_PAUSE_S = 3.0
+
+
+class Agent:
+    """`turn` is called once a second; `client` makes the OneGate client (another one in tests)."""
+
+    def __init__(
+        self,
+        host: Host,
+        log: Callable[[str], None],
+        installed_version: str,
+        client: Callable[[context.Gate], GateClient] = OneGate,
+    ):
+        self._host, self._log, self._installed, self._client = host, log, installed_version, client
+        self._context: dict[str, str] = {}
+        self._context_read: tuple[float, int] | None = None
+        self._publisher: Publisher | None = None
+        self._gate_client: Any = None
+        self._polled = -1e9
+        self._gate_pause = -1e9
+        self._gate_fault = ""
+        self._latest_file = host.paths.state / "latest.json"
+        self._values: dict[str, str] | None = None
+        self._role: NodeRole | None = None
+        self._faults: list[str] = []
+
+    def turn(self) -> None:
+        if not self._read_context():
+            return
+        self._poll()
+        report = self._work()
+        if report.faults != self._faults:
+            for fault in report.faults:
+                self._log(f"fault: {fault}")
+            if self._faults and not report.faults:
+                self._log("no fault any more")
+            self._faults = list(report.faults)
+        self._publish(report)
+
+    def _read_context(self) -> bool:
+        try:
+            found = self._host.paths.context.stat()
+            stamp = (found.st_mtime, found.st_ino)
+            if stamp != self._context_read:
+                content = json.loads(self._host.paths.context.read_text())
+                self._context_read = stamp
+                self._context = content["values"]
+                self._log("CONTEXT read")
+                gate = context.gate(self._context, content["token"])
+                self._gate_client = self._client(gate) if gate else None
+                self._publisher = Publisher(self._gate_client) if gate else None
+                if gate is None:
+                    self._log('no OneGate: CONTEXT has no ONEGATE_ENDPOINT, VMID and token (TOKEN="YES"); nothing is published')
+                self._polled = self._gate_pause = -1e9
+        except (OSError, ValueError, KeyError):
+            return False
+        return True
+
+    def _poll(self) -> None:
+        if self._publisher is None or self._host.clock() < self._gate_pause:
+            return
+        busy = bool(self._faults) or self._role is None or self._role.busy
+        if self._host.clock() - self._polled < (POLL_BUSY_S if busy else POLL_S) - TURN_S / 2:
+            return
+        try:
+            self._publisher.refresh()
+            self._polled = self._host.clock()
+            self._gate_works()
+        except GateError as error:
+            self._gate_failed(error)
+
+    def _attributes(self) -> Mapping[str, str]:
+        return (self._publisher.known if self._publisher else None) or {}
+
+    def _work(self) -> Report:
+        values, faults = self._effective()
+        if faults:
+            # Start nothing and stop nothing: what runs goes on with what it was started with.
+            role = self._context.get("FL_ROLE")
+            attributes = {"FL_ROLE": role} if role in vocabulary.ROLES else {}
+            return Report({**attributes, "FL_VERSION": self._installed}, faults, ready=False)
+        if values != self._values or self._role is None:
+            self._values, self._role = values, self._make_role(values)
+            other = "flower-supernode" if self._role.unit == "flower-superlink" else "flower-superlink"
+            if self._host.units.processes(other):
+                self._host.units.stop(other)
+        try:
+            report = self._role.turn(self._attributes())
+        except (OSError, subprocess.SubprocessError) as error:
+            report = Report({}, [f"the appliance cannot do its work: {error}"])
+        report.attributes.update({"FL_ROLE": self._context["FL_ROLE"], "FL_VERSION": self._installed})
+        return report
+
+    def _effective(self) -> tuple[dict[str, str], list[str]]:
+        """CONTEXT with what was changed later through user attributes, validated."""
+        try:
+            before = json.loads(self._latest_file.read_text())
+        except (OSError, ValueError):
+            before = {}
+        if before.get("vm_id") != self._context.get("VMID"):
+            before = {}
+        known = self._publisher.known if self._publisher else None
+        latest = context.latest(before, self._context, known)
+        clean, faults = vocabulary.validate(self._context.get("FL_ROLE", ""), {**self._context, **latest["values"]})
+        if not faults and clean["FLOWER_VERSION"] != self._installed:
+            faults = [f"FLOWER_VERSION: is {clean['FLOWER_VERSION']}, but this image holds {self._installed}"]
+        if not faults:
+            try:
+                flower_versions.lookup(clean["FLOWER_VERSION"])
+            except ValueError as error:
+                faults = [f"FLOWER_VERSION: {error}"]
+        entry = {"vm_id": self._context.get("VMID"), **latest}
+        if entry != before:
+            write_atomic(self._latest_file, json.dumps(entry, sort_keys=True).encode(), 0o600)
+        return clean, faults
+
+    def _make_role(self, values: Mapping[str, str]) -> NodeRole:
+        version = flower_versions.lookup(values["FLOWER_VERSION"])
+        if self._context["FL_ROLE"] == vocabulary.SUPERLINK:
+            return SuperLink(self._host, values, version)
+        service = self._gate_client.service if self._gate_client else None
+        return SuperNode(self._host, values, version, self._context.get("VMID", ""), service)
+
+    def _publish(self, report: Report) -> None:
+        if self._publisher is None or self._host.clock() < self._gate_pause:
+            return
+        report.attributes["FL_ERROR"] = "; ".join(report.faults) or None
+        try:
+            self._publisher.publish(report.attributes, ready=report.ready)
+            self._gate_works()
+        except GateError as error:
+            self._publisher.known = None
+            self._gate_failed(error)
+
+    def _gate_works(self) -> None:
+        if self._gate_fault:
+            self._log("OneGate answers again")
+            self._gate_fault = ""
+
+    def _gate_failed(self, error: GateError) -> None:
+        self._gate_pause = self._host.clock() + GATE_PAUSE_S
+        if str(error) != self._gate_fault:
+            self._gate_fault = str(error)
+            self._log(self._gate_fault)
+
+
+def run(paths: Paths, installed_version: str) -> None:
+    """The unit's main loop."""
+
+    def log(text: str) -> None:
+        print(text, flush=True)
+
+    host = Host(paths, Units(paths), log, owner=service_user())
+    agent = Agent(host, log, installed_version)
+    while True:
+        started = time.monotonic()
+        agent.turn()
+        time.sleep(max(0.1, TURN_S - (time.monotonic() - started)))

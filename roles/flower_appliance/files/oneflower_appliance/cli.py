@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Command line: configure | agent | launch UNIT."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import metadata
+
+from .paths import Paths
+
+USAGE = "usage: oneflower configure | agent | launch flower-superlink|flower-supernode"
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; its exit code."""
+    paths = Paths()
+    match arguments:
+        case ["configure", *_stage]:
+            from .configure import configure
+
+            return configure(os.environ, paths)
+        case ["agent"]:
+            from .agent import run
+
+            run(paths, metadata.version("flwr"))
+            return 0
+        case ["launch", ("flower-superlink" | "flower-supernode") as unit]:
+            from .launch import launch
+
+            return launch(unit, paths)
+        case _:
+            print(USAGE, file=sys.stderr)
+            return 2
