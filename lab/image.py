@@ -184,6 +184,11 @@ def _configure(root: Path) -> None:
     (root / "etc/ssh/sshd_config.d/lab.conf").write_text(
         "UseDNS no\nPasswordAuthentication no\nHostKey /etc/ssh/ssh_host_ed25519_key\n"
     )
+    # VMs get no host key and so no SSH server; the controller has no business in them.
+    (root / "etc/systemd/system/ssh.service.d").mkdir()
+    (root / "etc/systemd/system/ssh.service.d/lab.conf").write_text(
+        "[Unit]\nConditionPathExists=/etc/ssh/ssh_host_ed25519_key\n"
+    )
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     (wants / "one-context.service").symlink_to("/etc/systemd/system/one-context.service")
