@@ -45,12 +45,12 @@ def _environment(values: Mapping[str, str], version: FlowerVersion) -> tuple[tup
     return tuple(sorted(environment.items()))
 
 
-def superlink(values: Mapping[str, str], version: FlowerVersion, tls: Path, flower: Path) -> Command:
+def superlink(values: Mapping[str, str], version: FlowerVersion, tls: Path, home: Path) -> Command:
     """The SuperLink: Fleet API for the federation, Control and Runtime API on loopback."""
     arguments = [
         "--fleet-api-type", "grpc-rere", "--fleet-api-address", values["FL_FLEET_API_ADDRESS"],
         "--host", "127.0.0.1", "--port", str(version.control_port),
-        "--database", str(flower / values["FL_DATABASE"]),
+        "--database", str(home / values["FL_DATABASE"]),
         "--isolation", "subprocess", "--disable-runtime-dependency-installation",
     ]  # fmt: skip
     if values["FL_TLS_ENABLED"] == "YES":

@@ -187,7 +187,7 @@ class SuperLink:
             self._certificate = tls.ensure(paths.state, paths.tls, sans, name, group, tls.utcnow())
             read_by_unit = [paths.tls / "ca.crt", paths.tls / "server.crt", paths.tls / "server.key"]
         self._flwr.connection(self._version.control_port, paths.tls / "ca.crt" if secure else None)
-        if bring_up(host, flower.superlink(self._values, self._version, paths.tls, paths.flower), read_by_unit):
+        if bring_up(host, flower.superlink(self._values, self._version, paths.tls, paths.home), read_by_unit):
             self._serving = False
         self._applied = host.clock()
 
@@ -209,7 +209,7 @@ class SuperLink:
         self._reason = "" if self._serving else "something else answers on its port"
 
     def _nodes_online(self) -> None:
-        found = nodes.online(self._host.paths.flower / self._values["FL_DATABASE"])
+        found = nodes.online(self._host.paths.home / self._values["FL_DATABASE"])
         self._nodes = found if found is not None else self._nodes
 
     def _keepalive(self) -> str | None:

@@ -42,18 +42,24 @@ class Paths:
         return self._at("var/lib/oneflower")
 
     @property
-    def flower(self) -> Path:
-        """Home of the service user: SuperLink database, data, runs."""
-        return self._at("var/lib/flower")
+    def home(self) -> Path:
+        """Home of the service user, with the SuperLink's database. Everything up to it belongs to root."""
+        return self._at("var/lib/flower/home")
 
     @property
     def data(self) -> Path:
-        return self.flower / "data"
+        """The smoke test's rows; the service user may only read them."""
+        return self._at("var/lib/flower/data")
 
     @property
     def runs(self) -> Path:
         """Where the smoke-test ServerApp writes its progress."""
-        return self.flower / "runs"
+        return self._at("var/lib/flower/runs")
+
+    @property
+    def cli(self) -> Path:
+        """Home of the flwr command that the agent runs as the service user."""
+        return self._at("var/lib/flower/cli")
 
     @property
     def app(self) -> Path:

@@ -267,7 +267,7 @@ def handshake(host: str, port: int, ca_pem: bytes | None, timeout_s: float = 5.0
         raise Unreachable(f"SuperLink {where} is not trusted: {reason}", final=True) from None
     except ssl.SSLError as error:
         raise Unreachable(f"SuperLink {where} makes no TLS handshake: {error.reason or error}", final=False) from None
-    except socket.gaierror as error:
+    except socket.gaierror:
         raise Unreachable(f"SuperLink {where} cannot be reached: its name does not resolve", final=False) from None
     except TimeoutError:
         raise Unreachable(f"SuperLink {where} cannot be reached: no answer within {timeout_s:.0f} s", final=False) from None

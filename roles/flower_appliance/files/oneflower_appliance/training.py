@@ -56,23 +56,19 @@ class Flwr:
 
     def __init__(self, paths: Paths, user: int | None, group: int | None):
         self._paths, self._user, self._group = paths, user, group
-        self._home = paths.flower / "flwr-cli"
 
     def connection(self, port: int, ca: Path | None) -> None:
         """Point it at the SuperLink: `port` on loopback, verified with `ca`; None: no TLS."""
         text = f'[superlink]\ndefault = "local"\n\n[superlink.local]\naddress = "127.0.0.1:{port}"\n'
         text += f'root-certificates = "{ca}"\n' if ca else "insecure = true\n"
-        self._home.mkdir(mode=0o700, exist_ok=True)
         owner = None if self._user is None or self._group is None else (self._user, self._group)
-        if owner:
-            os.chown(self._home, *owner)
-        write_atomic(self._home / "config.toml", text.encode(), 0o600, owner)
+        write_atomic(self._paths.cli / "config.toml", text.encode(), 0o600, owner)
 
     def _environment(self) -> dict[str, str]:
         return {
             "PATH": os.defpath,
-            "HOME": str(self._home),
-            "FLWR_HOME": str(self._home),
+            "HOME": str(self._paths.cli),
+            "FLWR_HOME": str(self._paths.cli),
             "FLWR_TELEMETRY_ENABLED": "0",
             "FLWR_DISABLE_UPDATE_CHECK": "1",
             "COLUMNS": "500",
@@ -83,7 +79,7 @@ class Flwr:
         return subprocess.Popen(
             [str(self._paths.flwr), *arguments, "--format", "json"],
             env=self._environment(),
-            cwd=self._home,
+            cwd=self._paths.cli,
             user=self._user,
             group=self._group,
             extra_groups=[] if self._user is not None else None,
