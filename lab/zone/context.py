@@ -63,7 +63,7 @@ def add_network(one: Oned, vm: Entity, context: dict[str, str]) -> None:
     if not is_yes(context.get("NETWORK")):
         return
     for nic in vm.template.vectors("NIC"):
-        vnet = one.store.get("vnet", int(nic["NETWORK_ID"]))
+        vnet = one.store.get("vnet", int(nic.get("NETWORK_ID") or -1))
         for name, attribute, alternative, look_up in _NETWORK:
             value = nic.get(attribute, "") or (nic.get(alternative, "") if alternative else "")
             if not value and look_up and vnet:
@@ -175,7 +175,7 @@ def _lookup(one: Oned, vm: Entity, seen: list[tuple[str, str]]) -> str:
     vectors = vm.template.vectors("NIC" if name == "NETWORK" else name)
     chosen = next((vector for vector in vectors if not key or vector.get(key) == value), None)
     if name == "NETWORK":
-        vnet = one.store.get("vnet", int(chosen["NETWORK_ID"])) if chosen and key else None
+        vnet = one.store.get("vnet", int(chosen.get("NETWORK_ID") or -1)) if chosen and key else None
         return vnet.template.get(attribute) if vnet else ""
     return chosen.get(attribute, "") if chosen else ""
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from .oned import ACTION, Fault, Oned, OneError
+from .oned import ACTION, Fault, Oned, OneError, digest
 from .oned_users import make_user
 from .oned_zones import make_zone, may_enable
 from .store import Entity
@@ -61,9 +61,10 @@ class Federation:
             store.set_value("next:group", 100)
             store.set_value("next:zone", 100)
             template = Template([("ENDPOINT", self.endpoint)])
-            own = "OpenNebula" if self.config.zone_id == 0 and self.config.name == "OpenNebula" else self.config.name
-            store.put(make_zone(self.config.zone_id, own, template))
-        elif not self.is_slave:
+            store.put(make_zone(self.config.zone_id, self.config.name, template))
+        elif store.get("user", 0).data["password"] != digest(password):
+            self._new_password(password)
+        if not self.is_slave:
             own = store.get("zone", self.config.zone_id)
             if self.config.endpoint and own and own.template.get("ENDPOINT") != self.config.endpoint:
                 own.template.replace("ENDPOINT", self.config.endpoint)
@@ -72,6 +73,12 @@ class Federation:
             self._spawn(self._join())
         if not self.is_slave:
             self.changed()
+
+    def _new_password(self, password: str) -> None:
+        """The auth file was written anew since the last start."""
+        admin = self.one.find("user", 0)
+        admin.data["password"] = digest(password)
+        self.one.store.put(admin)
 
     async def stop(self) -> None:
         for task in list(self._tasks):
@@ -180,7 +187,8 @@ class Federation:
         store = self.one.store
         if state["index"] >= store.value("fedlog", -1) or not store.value("joined"):
             for kind, dumps in state["kinds"].items():
-                store.replace_kind(kind, dumps)
+                if dumps != store.dump_kind(kind):
+                    store.replace_kind(kind, dumps)
             for name, value in state["counters"].items():
                 store.set_value(name, value)
             store.set_value("fedlog", state["index"])

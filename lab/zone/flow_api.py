@@ -97,17 +97,15 @@ class FlowApi:
             match = pattern.match(request.path) if wanted == verb else None
             if match:
                 status, body = getattr(self, name)(user, text, **match.groupdict())
-                return self._answer(status, body, head=request.method == "HEAD")
+                return self._answer(status, body)
         return self._unknown(request)
 
     @staticmethod
-    def _answer(status: int, body: str, *, head: bool = False) -> web.Response:
+    def _answer(status: int, body: str) -> web.Response:
         if status == 204:
             return web.Response(status=204, headers={"X-Content-Type-Options": "nosniff"})
-        response = web.Response(status=status, body=b"" if head else body.encode(), headers=_HTML)
-        if head:
-            response.content_length = len(body.encode())
-        return response
+        # The body of an answer to HEAD stays away by itself; its length does not.
+        return web.Response(status=status, body=body.encode(), headers=_HTML)
 
     def _ruby(self, reason: str) -> web.Response:
         return self._answer(500, compact({"message": "Internal server error", "reason": reason}))

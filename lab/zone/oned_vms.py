@@ -84,7 +84,8 @@ def _network(one: Oned, user: Entity, vm: Entity) -> None:
         elif name := nic.get("NETWORK"):
             vnet = oned_vnets.find_by_name(one, user, name, nic.get("NETWORK_UNAME", ""))
         else:
-            raise OneError("NIC attribute has neither NETWORK nor NETWORK_ID")
+            vm.template.add("NIC", {"NAME": f"NIC{number}", **nic, "NIC_ID": str(number)})  # a card without a network
+            continue
         one.authorize(user, (vnet, "USE"))
         area, address = oned_vnets.lease(one, vnet, ["VM", vm.id], nic.get("IP", ""))
         inherited = {a: vnet.template.get(a) for a in oned_vnets.INHERITED if vnet.template.get(a)}

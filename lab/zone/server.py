@@ -71,7 +71,7 @@ class Zone:
         app.router.add_route("*", "/{path:.*}", self._serve(name))
         if name in ("oneflow", "onegate"):
             app.on_response_prepare.append(_bare)
-        runner = web.AppRunner(app, access_log=None, keepalive_timeout=15)
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=15, shutdown_timeout=0.2)
         await runner.setup()
         site = web.TCPSite(runner, host, port, reuse_address=True)
         await site.start()
@@ -145,6 +145,5 @@ async def serve(*configs: ZoneConfig):
             await zone.start()
         yield zones
     finally:
-        for zone in started:
-            await zone.stop()
+        await asyncio.gather(*(zone.stop() for zone in started))
         executor.shutdown(wait=False, cancel_futures=True)

@@ -45,8 +45,8 @@ class Store:
         os.close(descriptor)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         # The process may be killed at any time, the machine is not expected to lose power: no fsync per write.
-        self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=OFF")
+        self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("CREATE TABLE IF NOT EXISTS entity (kind TEXT, id INTEGER, body TEXT, PRIMARY KEY (kind, id))")
         self._db.execute("CREATE TABLE IF NOT EXISTS value (name TEXT PRIMARY KEY, body TEXT)")
         self._entities: dict[str, dict[int, Entity]] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -48,6 +49,8 @@ log = logging.getLogger("lab.zone.vm")
 
 _ACTIONS = ("terminate", "terminate-hard", "poweroff", "poweroff-hard", "resume", "reboot", "reboot-hard", "hold",
             "release", "suspend", "stop", "undeploy", "undeploy-hard", "resched", "unresched")  # fmt: skip
+# Numbers of the actions in a history record; a -hard one is the next number.
+_NUMBERS = {"undeploy": 5, "stop": 9, "suspend": 10, "poweroff": 19, "terminate": 27}
 # action -> (state on the way, state at the end)
 _HALTS = {
     "poweroff": (SHUTDOWN_POWEROFF, POWEROFF),
@@ -141,21 +144,32 @@ class VmLifecycle:
         seq, hid = len(vm.data["history"]), vm.id % len(hosts)
         if vm.data["history"]:
             hid = vm.data["history"][-1]["hid"]
-        time = now()
+        start = now()
         vm.data["history"].append(
-            {"seq": seq, "host": hosts[hid], "hid": hid, "stime": time, "etime": 0, "pstime": time, "petime": time,
-             "rstime": time, "retime": 0, "estime": 0, "eetime": 0, "action": 0, "uid": -1, "gid": -1, "request": -1}
+            {"seq": seq, "host": hosts[hid], "hid": hid, "stime": start, "etime": 0, "pstime": start, "petime": start,
+             "rstime": start, "retime": 0, "estime": 0, "eetime": 0, "action": 0, "uid": -1, "gid": -1, "request": -1}
         )  # fmt: skip
+
+    def _note(self, vm: Entity, action: str, hard: bool, user: Entity) -> None:
+        """Who ended this record of the VM's history, and how."""
+        if not vm.data["history"]:
+            return
+        request = self.one.store.value("request", 0) + 1
+        self.one.store.set_value("request", request)
+        number = _NUMBERS[action] + (hard and action not in ("stop", "suspend"))
+        vm.data["history"][-1] |= {"action": number, "uid": user.id, "gid": user.gid, "request": request}
 
     def _close_history(self, vm: Entity) -> None:
         if vm.data["history"]:
             record = vm.data["history"][-1]
             record["etime"], record["retime"] = now(), record["retime"] or now()
+            if record["estime"]:
+                record["eetime"] = now()
 
     def machine(self, vm: Entity) -> Any:
         """The VM as the hypervisor takes it."""
         hypervisor = self.hypervisor
-        nics = tuple(hypervisor.Nic(mac=nic["MAC"], bridge=nic["BRIDGE"]) for nic in vm.template.vectors("NIC"))
+        nics = tuple(hypervisor.Nic(mac=nic["MAC"], bridge=nic["BRIDGE"]) for nic in vm.template.vectors("NIC") if "MAC" in nic)
         disk = vm.template.vector("DISK") or {}
         return hypervisor.Machine(
             zone=self.one.config.name, vm_id=vm.id, name=vm.name, image=disk.get("IMAGE", ""), nics=nics,
@@ -184,12 +198,12 @@ class VmLifecycle:
             if self.one.config.hypervisor == "none":
                 await self._pause("boot")
             if self._fails(vm, "boot"):
-                raise RuntimeError("the test wants it to fail")
+                raise RuntimeError(f"{vm.data['history'][-1]['host']}:{vm.name}:dummy")
             await self._blocking(self.hypervisor.start, self.machine(vm))
         except Exception as error:  # whatever the driver says, the VM did not boot
             log.warning("zone %s: VM %s does not boot: %s", self.one.config.name, vm.id, error)
-            vm.data["history"][-1]["retime"] = now()
-            vm.user_template.replace("ERROR", f"DEPLOY: {error}")
+            vm.data["history"][-1]["retime"] = vm.data["last_poll"] = now()
+            vm.user_template.replace("ERROR", f"{time.ctime()}: DEPLOY: {error}")
             self._set(vm, ACTIVE, BOOT_FAILURE)
             return
         vm.data["deploy_id"] = f"{vm.data['history'][-1]['host']}:{vm.name}:dummy"
@@ -206,6 +220,8 @@ class VmLifecycle:
             return
         if not hard:
             await self._blocking(self.hypervisor.stop, self.one.config.name, vm.id, hard=False)
+        if vm.data["history"]:
+            vm.data["history"][-1]["estime"] = now()
         if vm.data["lcm"] != EPILOG:
             self._set(vm, ACTIVE, EPILOG)
         await self._pause("epilog")
@@ -239,10 +255,11 @@ class VmLifecycle:
         action = action.removesuffix("-hard")
         running = state == ACTIVE and lcm in (RUNNING, UNKNOWN)
         if action == "terminate":
-            return self._start_terminate(vm, hard, shown)
+            return self._start_terminate(vm, hard, shown, user)
         if action in _HALTS:
             if not running:
                 return wrong
+            self._note(vm, action, hard, user)
             self._run(vm, self._halt(vm, *_HALTS[action], hard=hard))
         elif action == "resume":
             if state in (STOPPED, UNDEPLOYED):
@@ -271,10 +288,12 @@ class VmLifecycle:
             self._run(vm, self._deploy(vm))
         return ""
 
-    def _start_terminate(self, vm: Entity, hard: bool, shown: str) -> str:
+    def _start_terminate(self, vm: Entity, hard: bool, shown: str, user: Entity) -> str:
         state, lcm = vm.data["state"], vm.data["lcm"]
         if state == DONE:
             return ""
+        if state != ACTIVE or lcm in (RUNNING, UNKNOWN, SHUTDOWN, BOOT_FAILURE):
+            self._note(vm, "terminate", hard, user)
         if state in (PENDING, HOLD):
             if task := self._tasks.pop(vm.id, None):
                 task.cancel()

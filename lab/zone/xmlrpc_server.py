@@ -73,7 +73,6 @@ class XmlRpcServer:
             arguments, name = xmlrpc.client.loads(await request.read())
         except (ExpatError, xmlrpc.client.Error, ValueError, TypeError) as error:
             return fault(Fault(-503, f"Call is not valid XML.  {error}"))
-        request["call"] = name
         try:
             return success(await self._dispatch(str(name), arguments))
         except Fault as error:

@@ -55,9 +55,7 @@ class OpenNebulaAction(ActionBase):
 
     def _here(self) -> bool:
         return (
-            not self._task.async_val
-            and getattr(self._connection, "transport", None) == "local"
-            and not self._play_context.become
+            not self._task.async_val and getattr(self._connection, "transport", None) == "local" and not self._play_context.become
         )
 
     def _in_process(self, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:

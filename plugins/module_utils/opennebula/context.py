@@ -70,7 +70,7 @@ class Deadline:
 
 
 class Context:
-    """One task's surroundings. changed becomes true with the first write, so that a failure reports it too."""
+    """One task's surroundings. changed becomes true with the first write of its clients, so that a failure reports it too."""
 
     def __init__(
         self,
@@ -103,6 +103,9 @@ class Context:
         """The user the task acts as."""
         return self._credentials[0]
 
+    def _wrote(self) -> None:
+        self.changed = True
+
     def _http(self) -> dict[str, t.Any]:
         return {
             "validate_certs": self.params["validate_certs"],
@@ -117,18 +120,18 @@ class Context:
                 f"the zone pool names {endpoint}, without TLS, while this zone is reached with TLS",
                 hint="Correct the zone's ENDPOINT, or give that endpoint in the task.",
             )
-        return Oned(endpoint, *self._credentials, **self._http())
+        return Oned(endpoint, *self._credentials, on_write=self._wrote, **self._http())
 
     @cached_property
     def oned(self) -> Oned:
         """The oned behind the option endpoint."""
-        return Oned(self.params["endpoint"], *self._credentials, **self._http())
+        return Oned(self.params["endpoint"], *self._credentials, on_write=self._wrote, **self._http())
 
     @cached_property
     def flow(self) -> OneFlow:
         """The OneFlow that belongs to it."""
         endpoint = self.params.get("oneflow_endpoint") or self._find_oneflow()
-        return OneFlow(endpoint, *self._credentials, diagnose=self._diagnose, **self._http())
+        return OneFlow(endpoint, *self._credentials, diagnose=self._diagnose, on_write=self._wrote, **self._http())
 
     @cached_property
     def version(self) -> str:

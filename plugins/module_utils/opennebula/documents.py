@@ -95,11 +95,9 @@ def change_access(
     if "owner" in changes or "group" in changes:
         uid = context.oned.id_of("user", changes["owner"]) if "owner" in changes else to_int(document.get("UID"))
         gid = context.oned.id_of("group", changes["group"]) if "group" in changes else to_int(document.get("GID"))
-        context.changed = True
         # Without group_id the server would set group 0.
         act("chown", {"owner_id": str(uid), "group_id": str(gid)})
     if "mode" in changes:
-        context.changed = True
         act("chmod", {"octet": changes["mode"]})
     after = reread()
     is_now = identity(after)

@@ -120,3 +120,8 @@ class WaitTimedOut(OpenNebulaError):
     """What was waited for did not come in time."""
 
     kind = "timeout"
+
+
+def may_have_happened(error: OpenNebulaError) -> bool:
+    """Tell whether a writing call that ended in this error may have been carried out nevertheless."""
+    return isinstance(error, BadAnswer) or (isinstance(error, Unreachable) and error.sent)

@@ -70,9 +70,7 @@ def scalar(value: t.Any) -> str:
 def check_value(name: str, value: str) -> None:
     """Raise InvalidRequest for a value that OpenNebula cannot keep unharmed."""
     if "]]>" in value:
-        raise InvalidRequest(
-            f"the value of {name} contains ']]>', which OpenNebula cannot store", hint="Encode it in base64."
-        )
+        raise InvalidRequest(f"the value of {name} contains ']]>', which OpenNebula cannot store", hint="Encode it in base64.")
     if FORBIDDEN.search(value):
         raise InvalidRequest(f"the value of {name} contains control characters", hint="Encode it in base64.")
 

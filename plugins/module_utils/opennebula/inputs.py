@@ -58,15 +58,11 @@ def fill(inputs: t.Any, given: Mapping[str, t.Any], preset: t.Any, where: str, f
             faults.append(f"{where}{fault.text}")
             continue
         if declaration.mandatory and values[name] == "":
-            faults.append(
-                f"{where}{name}: is mandatory and has no value" + (f" ({declaration.help})" if declaration.help else "")
-            )
+            faults.append(f"{where}{name}: is mandatory and has no value" + (f" ({declaration.help})" if declaration.help else ""))
     for name in given:
         if name not in declared:
             near = difflib.get_close_matches(str(name), list(declared), n=1)
-            faults.append(
-                f"{where}{name}: the template declares no such input" + (f", did you mean {near[0]}?" if near else "")
-            )
+            faults.append(f"{where}{name}: the template declares no such input" + (f", did you mean {near[0]}?" if near else ""))
     return values
 
 
@@ -135,9 +131,7 @@ def merge_template(
     for role in body.get("roles") or []:
         override = overrides.get(str(role.get("name")), {})
         given = override.get("user_inputs_values") or {}
-        filled = fill(
-            role.get("user_inputs"), given, role.get("user_inputs_values"), f"role {role.get('name')}: ", faults
-        )
+        filled = fill(role.get("user_inputs"), given, role.get("user_inputs_values"), f"role {role.get('name')}: ", faults)
         entry: dict[str, t.Any] = {}
         if filled:
             entry["user_inputs_values"] = filled

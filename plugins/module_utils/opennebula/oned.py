@@ -12,6 +12,7 @@ from __future__ import annotations
 import traceback
 import typing as t
 import xmlrpc.client
+from collections.abc import Callable
 from xml.parsers.expat import ExpatError
 
 from .errors import (
@@ -22,6 +23,7 @@ from .errors import (
     NotFound,
     OpenNebulaError,
     Refused,
+    may_have_happened,
 )
 from .formats import FORBIDDEN, as_dict, as_list, to_int, xml_to_data
 from .transport import HttpClient, check_status, excerpt, is_html
@@ -52,9 +54,7 @@ class _Transport(xmlrpc.client.Transport):
         self.method = ""
         self.repeatable = False
 
-    def request(
-        self, _host: t.Any, _handler: t.Any, request_body: t.Any, _verbose: t.Any = False, **_kwargs: t.Any
-    ) -> t.Any:
+    def request(self, _host: t.Any, _handler: t.Any, request_body: t.Any, _verbose: t.Any = False, **_kwargs: t.Any) -> t.Any:
         answer = self._client.request(
             "POST", "", request_body, {"Content-Type": "text/xml"}, method=self.method, repeatable=self.repeatable
         )
@@ -85,12 +85,24 @@ class _Transport(xmlrpc.client.Transport):
 
 
 class Oned:
-    """One oned. Ids in and out are ints, XML documents come as dicts (see formats.xml_to_data)."""
+    """One oned. Ids in and out are ints, XML documents come as dicts (see formats.xml_to_data).
 
-    def __init__(self, endpoint: str, username: str, password: str, **http: t.Any) -> None:
+    on_write is called after each writing call that was, or may have been, carried out.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        username: str,
+        password: str,
+        *,
+        on_write: Callable[[], None] = lambda: None,
+        **http: t.Any,
+    ) -> None:
         if pyone is None:
             raise InvalidRequest("the Python library pyone is missing", hint="pip install pyone")
         self._http = HttpClient(endpoint, **http)
+        self._on_write = on_write
         self.endpoint = self._http.url
         self._transport = _Transport(self._http)
         self._proxy = pyone.OneServer(self.endpoint, f"{username}:{password}")
@@ -107,11 +119,18 @@ class Oned:
                 raise InvalidRequest(f"{param} is no OpenNebula id", endpoint=self.endpoint, method=name)
         self._transport.method = name
         self._transport.repeatable = method.rsplit(".", 1)[-1] in _READS
-        answer = self._proxy._do_request(name, self._proxy._cast_parms(params))
+        try:
+            answer = self._proxy._do_request(name, self._proxy._cast_parms(params))
+        except OpenNebulaError as error:
+            if not self._transport.repeatable and may_have_happened(error):
+                self._on_write()
+            raise
         if not isinstance(answer, (list, tuple)) or len(answer) < 2 or (not answer[0] and len(answer) < 3):
             raise BadAnswer("the answer has not oned's form", endpoint=self.endpoint, method=name)
         if answer[0] is not True and answer[0] != 1:
             raise self._refusal(name, str(answer[1]), to_int(answer[2]))
+        if not self._transport.repeatable:
+            self._on_write()
         value = answer[1]
         if isinstance(value, str) and value.startswith("<"):
             try:

@@ -14,14 +14,26 @@ import json
 import typing as t
 from collections.abc import Callable, Mapping
 
-from .errors import AuthenticationFailed, BadAnswer, InvalidRequest, NotAllowed, NotFound, OpenNebulaError, Refused
+from .errors import (
+    AuthenticationFailed,
+    BadAnswer,
+    InvalidRequest,
+    NotAllowed,
+    NotFound,
+    OpenNebulaError,
+    Refused,
+    may_have_happened,
+)
 from .transport import Answer, HttpClient, check_status, excerpt, is_html
+
+_WRONG_URL = "Is this OneFlow's URL (http://HOST:2474)?"
 
 
 class OneFlow:
     """One OneFlow server.
 
-    diagnose is asked after a 401 that may mean a dead oned; it returns a sentence or None.
+    diagnose is asked after a 401 that may mean a dead oned; it returns a sentence or None. on_write is called after each
+    writing call that was, or may have been, carried out.
     """
 
     def __init__(
@@ -31,6 +43,7 @@ class OneFlow:
         password: str,
         *,
         diagnose: Callable[[], str | None] | None = None,
+        on_write: Callable[[], None] = lambda: None,
         **http: t.Any,
     ) -> None:
         self._http = HttpClient(endpoint, **http)
@@ -42,9 +55,21 @@ class OneFlow:
             "Content-Type": "application/json",
         }
         self._diagnose = diagnose
+        self._on_write = on_write
 
     def call(self, verb: str, path: str, body: t.Any = None) -> t.Any:
         """Return the parsed JSON answer, or None for an empty one. Raises OpenNebulaError."""
+        try:
+            answer = self._call(verb, path, body)
+        except OpenNebulaError as error:
+            if verb != "GET" and may_have_happened(error):
+                self._on_write()
+            raise
+        if verb != "GET":
+            self._on_write()
+        return answer
+
+    def _call(self, verb: str, path: str, body: t.Any) -> t.Any:
         method = f"{verb} {path}"
         try:
             content = None if body is None else json.dumps(body).encode()
@@ -64,15 +89,33 @@ class OneFlow:
                 code=answer.status,
                 endpoint=self.endpoint,
                 method=method,
-                hint="Is this OneFlow's URL (http://HOST:2474)?",
+                hint=_WRONG_URL,
             ) from None
+
+    def _document(self, verb: str, path: str, body: t.Any = None) -> dict:
+        answer = self.call(verb, path, body)
+        document = answer.get("DOCUMENT") if isinstance(answer, dict) else None
+        if not isinstance(document, dict) or not isinstance(document.get("TEMPLATE"), dict):
+            raise self._strange(f"{verb} {path}", "document")
+        return document
+
+    def _documents(self, path: str) -> list[dict]:
+        answer = self.call("GET", path)
+        pool = answer.get("DOCUMENT_POOL") if isinstance(answer, dict) else None
+        if not isinstance(pool, dict):
+            raise self._strange(f"GET {path}", "list")
+        documents = pool.get("DOCUMENT", [])
+        return [d for d in (documents if isinstance(documents, list) else [documents]) if isinstance(d, dict)]
+
+    def _strange(self, method: str, what: str) -> BadAnswer:
+        return BadAnswer(f"the answer is not a OneFlow {what}", endpoint=self.endpoint, method=method, hint=_WRONG_URL)
 
     def _refusal(self, answer: Answer, method: str) -> OpenNebulaError:
         kwargs: dict[str, t.Any] = {"code": answer.status, "endpoint": self.endpoint, "method": method}
         if is_html(answer):
             return BadAnswer(
                 f"a web page instead of an answer: {excerpt(_title(answer.body))}",
-                hint="Is this OneFlow's URL (http://HOST:2474)?",
+                hint=_WRONG_URL,
                 **kwargs,
             )
         text = _text(answer.body)
@@ -80,11 +123,12 @@ class OneFlow:
             return NotAllowed(text, **kwargs)
         if answer.status == 401:
             found = self._diagnose() if self._diagnose else None
-            return AuthenticationFailed(
-                text, hint=found or "OneFlow says the same when its oned is down; check both.", **kwargs
-            )
+            return AuthenticationFailed(text, hint=found or "OneFlow says the same when its oned is down; check both.", **kwargs)
         if answer.status == 403:
             return AuthenticationFailed(text, **kwargs)
+        if answer.status == 404 and "Error getting" not in text:
+            # OneFlow always names what it did not get; any other server's 404 must not pass for an absent object.
+            return BadAnswer(text, hint=_WRONG_URL, **kwargs)
         if answer.status == 404:
             return NotFound(text, **kwargs)
         if "[DocumentInfo] Error getting document" in text:
@@ -93,15 +137,15 @@ class OneFlow:
 
     def templates(self) -> list[dict]:
         """Return all service template documents that the user may use."""
-        return _documents(self.call("GET", "/service_template"), self.endpoint)
+        return self._documents("/service_template")
 
     def template(self, template_id: int) -> dict:
         """Return one service template document."""
-        return _document(self.call("GET", f"/service_template/{_id(template_id)}"), self.endpoint)
+        return self._document("GET", f"/service_template/{_id(template_id)}")
 
     def create_template(self, body: Mapping[str, t.Any]) -> dict:
         """Create a service template and return its document."""
-        return _document(self.call("POST", "/service_template", body), self.endpoint)
+        return self._document("POST", "/service_template", body)
 
     def replace_template(self, template_id: int, body: Mapping[str, t.Any]) -> None:
         """Replace a service template's whole body (name and roles are mandatory)."""
@@ -112,14 +156,18 @@ class OneFlow:
         # template_json has to be a string inside the JSON, or the server fails with 500.
         self.template_action(template_id, "update", {"append": True, "template_json": json.dumps(body)})
 
-    def template_action(self, template_id: int, perform: str, params: Mapping[str, t.Any]) -> t.Any:
+    def template_action(self, template_id: int, perform: str, params: Mapping[str, t.Any]) -> None:
         """Run an action on a template. rename, chmod, chown and chgrp answer 204 even when nothing happened."""
         path = f"/service_template/{_id(template_id)}/action"
-        return self.call("POST", path, {"action": {"perform": perform, "params": params}})
+        self.call("POST", path, {"action": {"perform": perform, "params": params}})
+
+    def _acted(self, template_id: int, perform: str, params: Mapping[str, t.Any]) -> dict:
+        path = f"/service_template/{_id(template_id)}/action"
+        return self._document("POST", path, {"action": {"perform": perform, "params": params}})
 
     def clone_template(self, template_id: int, name: str, mode: str = "none") -> dict:
         """Clone; mode none|templates|all says whether VM templates and images are cloned too."""
-        return _document(self.template_action(template_id, "clone", {"name": name, "recursive": mode}), self.endpoint)
+        return self._acted(template_id, "clone", {"name": name, "recursive": mode})
 
     def delete_template(self, template_id: int, delete_type: str = "none") -> None:
         """Delete; delete_type none|templates|all, all takes the images too."""
@@ -127,15 +175,15 @@ class OneFlow:
 
     def instantiate(self, template_id: int, merge: Mapping[str, t.Any]) -> dict:
         """Create a service and return its document (PENDING or later)."""
-        return _document(self.template_action(template_id, "instantiate", {"merge_template": merge}), self.endpoint)
+        return self._acted(template_id, "instantiate", {"merge_template": merge})
 
     def services(self) -> list[dict]:
         """Return all service documents that the user may use."""
-        return _documents(self.call("GET", "/service"), self.endpoint)
+        return self._documents("/service")
 
     def service(self, service_id: int) -> dict:
         """Return one service document."""
-        return _document(self.call("GET", f"/service/{_id(service_id)}"), self.endpoint)
+        return self._document("GET", f"/service/{_id(service_id)}")
 
     def delete_service(self, service_id: int) -> None:
         """Begin to undeploy; the document vanishes at the end."""
@@ -143,9 +191,7 @@ class OneFlow:
 
     def service_action(self, service_id: int, perform: str, params: Mapping[str, t.Any] | None = None) -> None:
         """Run recover, release, rename, chmod, chown or chgrp on a service."""
-        self.call(
-            "POST", f"/service/{_id(service_id)}/action", {"action": {"perform": perform, "params": params or {}}}
-        )
+        self.call("POST", f"/service/{_id(service_id)}/action", {"action": {"perform": perform, "params": params or {}}})
 
     def role_action(self, service_id: int, perform: str, role: t.Any) -> None:
         """add_role (role is an object) or remove_role (role is a name)."""
@@ -163,25 +209,6 @@ def _id(value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise InvalidRequest(f"{value!r} is no id")
     return value
-
-
-def _document(answer: t.Any, endpoint: str) -> dict:
-    document = answer.get("DOCUMENT") if isinstance(answer, dict) else None
-    if not isinstance(document, dict) or not isinstance(document.get("TEMPLATE"), dict):
-        raise BadAnswer(
-            "the answer is not a OneFlow document", endpoint=endpoint, hint="Is this OneFlow's URL (http://HOST:2474)?"
-        )
-    return document
-
-
-def _documents(answer: t.Any, endpoint: str) -> list[dict]:
-    pool = answer.get("DOCUMENT_POOL") if isinstance(answer, dict) else None
-    if not isinstance(pool, dict):
-        raise BadAnswer(
-            "the answer is not a OneFlow list", endpoint=endpoint, hint="Is this OneFlow's URL (http://HOST:2474)?"
-        )
-    documents = pool.get("DOCUMENT", [])
-    return [d for d in (documents if isinstance(documents, list) else [documents]) if isinstance(d, dict)]
 
 
 def _text(body: bytes) -> str:

@@ -94,9 +94,7 @@ def tls_context(validate_certs: bool, ca_path: str | None) -> ssl.SSLContext:
 class HttpClient:
     """Calls to one base URL. timeout: seconds for a whole call, repetitions included."""
 
-    def __init__(
-        self, url: str, *, validate_certs: bool = True, ca_path: str | None = None, timeout: float = 30
-    ) -> None:
+    def __init__(self, url: str, *, validate_certs: bool = True, ca_path: str | None = None, timeout: float = 30) -> None:
         self.url = url.rstrip("/")
         try:
             parts = urlsplit(self.url)
@@ -106,9 +104,7 @@ class HttpClient:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidRequest(f"{url!r} is not an http:// or https:// URL")
         if parts.username is not None:
-            raise InvalidRequest(
-                "an endpoint must not carry credentials", hint="Use username and password, or auth_file."
-            )
+            raise InvalidRequest("an endpoint must not carry credentials", hint="Use username and password, or auth_file.")
         self._host = parts.hostname
         self._path = parts.path
         self._tls = parts.scheme == "https"
@@ -144,9 +140,7 @@ class HttpClient:
             time.sleep(max(0.0, min(0.2 * attempt, deadline - time.monotonic())))
         raise AssertionError("unreachable")
 
-    def _once(
-        self, verb: str, path: str, body: bytes | None, headers: t.Mapping[str, str], method: str, deadline: float
-    ) -> Answer:
+    def _once(self, verb: str, path: str, body: bytes | None, headers: t.Mapping[str, str], method: str, deadline: float) -> Answer:
         sent = False
         connection = http.client.HTTPConnection(self._host, self._port or (443 if self._tls else 80))
         connection.response_class = functools.partial(_response, deadline=deadline)  # type: ignore[assignment]
@@ -159,6 +153,8 @@ class HttpClient:
             content = response.read(MAX_BODY + 1)
             if len(content) > MAX_BODY:
                 raise self._error(BadAnswer, f"the answer is larger than {MAX_BODY} bytes", method)
+            if response.length:  # read(n) takes a short body without complaint
+                raise http.client.IncompleteRead(content, response.length)
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, content)
         except TimeoutError:
             error = self._error(
@@ -265,13 +261,15 @@ def check_status(answer: Answer, url: str, method: str) -> None:
             hint="Redirects are not followed, as the credentials would go along; set the endpoint to the final address.",
         )
     if answer.status in (502, 503, 504):
-        raise Unreachable(
+        error = Unreachable(
             f"a gateway answers in its place: {excerpt(answer.body)}",
             code=answer.status,
             endpoint=url,
             method=method,
             hint="The service behind the gateway is down or overloaded.",
         )
+        error.sent = True
+        raise error
 
 
 def is_html(answer: Answer) -> bool:

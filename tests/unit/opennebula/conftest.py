@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fake import Fake  # noqa: E402
-
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator  # noqa: E402
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner  # noqa: E402
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import context as context_module  # noqa: E402
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import context as context_module
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner
+from fake import Fake
 
 TASKS = "ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks."
 

@@ -20,6 +20,7 @@ from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.st
 USERS = {"oneadmin": 0, "alice": 2}
 GROUPS = {"oneadmin": 0, "users": 1}
 SECRET = "pass:with:colons"
+RIGHTS = [f"{who}_{what}" for who in ("OWNER", "GROUP", "OTHER") for what in "UMA"]
 WAY_UP = ["DEPLOYING_NETS", "DEPLOYING", "RUNNING"]
 
 
@@ -67,7 +68,17 @@ class Fake:
         return {"endpoint": self.endpoint, "username": "oneadmin", "password": SECRET}
 
     def writes(self) -> list[str]:
-        reads = ("GET", "one.system.version", "one.zonepool.info", "one.zone.info", "one.vm.info", "one.vmpool", "one.user", "one.group", "one.zone.raft")
+        reads = (
+            "GET",
+            "one.system.version",
+            "one.zonepool.info",
+            "one.zone.info",
+            "one.vm.info",
+            "one.vmpool",
+            "one.user",
+            "one.group",
+            "one.zone.raft",
+        )
         return [call for call in self.calls if not call.startswith(reads)]
 
     # -- documents --------------------------------------------------------------------------------------------------
@@ -77,7 +88,7 @@ class Fake:
         self.documents[number] = {
             "ID": str(number), "UID": str(USERS[owner]), "GID": "0", "UNAME": owner, "GNAME": "oneadmin",
             "NAME": name or body["name"], "TYPE": str(kind),
-            "PERMISSIONS": {f"{who}_{what}": "1" if who == "OWNER" and what != "A" else "0" for who in ("OWNER", "GROUP", "OTHER") for what in "UMA"},
+            "PERMISSIONS": {**dict.fromkeys(RIGHTS, "0"), "OWNER_U": "1", "OWNER_M": "1"},
             "TEMPLATE": {"BODY": body},
         }  # fmt: skip
         return number
@@ -356,7 +367,9 @@ class Fake:
         return to_xml("VM", self.vms[number])
 
     def do_vmpool_infoextended(self, _who: int, first: int, last: int, state: int, _query: str) -> str:
-        found = [vm for number, vm in self.vms.items() if (first < 0 or first <= number <= last) and (state == -2 or vm["STATE"] != "6")]
+        found = [
+            vm for number, vm in self.vms.items() if (first < 0 or first <= number <= last) and (state == -2 or vm["STATE"] != "6")
+        ]
         return to_xml("VM_POOL", {"VM": found})
 
     def do_vm_update(self, number: int, text: str, append: int) -> int:
@@ -375,7 +388,7 @@ class Fake:
 
 def _handler(fake: Fake, kind: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if kind == "oned":
                 params, method = xmlrpc.client.loads(body)

@@ -203,7 +203,9 @@ def test_roles_come_and_go(zone, run):
     assert run("oneflow_service", name="shop", roles=[{"name": "extra", "state": "absent"}])["changed"] is False
 
 
-@pytest.mark.parametrize("state", ["RUNNING", "WARNING", "HOLD", "PENDING", "COOLDOWN", "DEPLOYING", "FAILED_DEPLOYING", "FAILED_UNDEPLOYING_NETS"])
+@pytest.mark.parametrize(
+    "state", ["RUNNING", "WARNING", "HOLD", "PENDING", "COOLDOWN", "DEPLOYING", "FAILED_DEPLOYING", "FAILED_UNDEPLOYING_NETS"]
+)
 def test_absent_from_every_state(zone, run, state):
     number = zone.add_service(service_body(), state)
     assert run("oneflow_service", name="shop", state="absent", check=True)["changed"] and number in zone.documents
@@ -261,7 +263,7 @@ def test_six_point_x_gets_its_own_names(run, zone):
     zone.version = "6.10.0"
     zone.add_document(101, {
         "name": "old", "custom_attrs": {"REGION": "M|text|Where"},
-        "roles": [{"name": "web", "vm_template": 0, "cardinality": 1, "vm_template_contents": "", "custom_attrs": {"X": "O|text|x||1"}}],
+        "roles": [{"name": "web", "vm_template": 0, "cardinality": 1, "custom_attrs": {"X": "O|text|x||1"}}],
     })  # fmt: skip
     result = run("oneflow_service", name="new", template_name="old", user_inputs_values={"REGION": "south"})
     assert result.get("failed") is None, result

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from fake import SECRET, Fake
 
 HERE = Path(__file__).parent
@@ -69,7 +68,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict]]:
         name = f"oneflower.federation.{module}"
         tasks.append({"name": f"Task {index}", name: options, **keywords, "register": f"r{index}", "ignore_errors": True})
     content = "[" + ", ".join(f"r{index}" for index in range(len(TASKS))) + "]"
-    copy = {"dest": f"{directory}/{{{{ inventory_hostname }}}}.json", "content": "{{ (" + content + ") | to_json }}", "mode": "0600"}
+    copy = {
+        "dest": f"{directory}/{{{{ inventory_hostname }}}}.json",
+        "content": "{{ (" + content + ") | to_json }}",
+        "mode": "0600",
+    }
     tasks.append({"name": "Write the results", "ansible.builtin.copy": copy, "connection": "ansible.builtin.local"})
     play = {
         "name": "Run everything on both paths", "hosts": "all", "gather_facts": False, "tasks": tasks,

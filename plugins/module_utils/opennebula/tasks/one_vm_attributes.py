@@ -51,7 +51,6 @@ def _read(context: Context, vm_id: int) -> dict[str, t.Any]:
 
 
 def _merge(context: Context, vm_id: int, new: dict[str, t.Any]) -> dict[str, t.Any]:
-    context.changed = True
     context.oned.vm_update(vm_id, render_template(new))
     after = _read(context, vm_id)
     lost = sorted(key for key, value in new.items() if key not in after)
@@ -74,7 +73,6 @@ def _remove(context: Context, vm_id: int, before: dict[str, t.Any], names: set[s
         keep = {key: value for key, value in now.items() if key not in names}
         if len(keep) == len(now):
             return now
-        context.changed = True
         context.oned.vm_update(vm_id, render_template(keep), replace=True)
         after = _read(context, vm_id)
         left = sorted(names & set(after))

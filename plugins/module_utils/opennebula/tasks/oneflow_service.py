@@ -11,7 +11,7 @@ import typing as t
 from ..body import canonical, check_contents, for_server, secret_values
 from ..context import Context, Deadline
 from ..documents import ACCESS_ARGUMENTS, access_wanted, body_of, change_access, identity, predicted, select
-from ..errors import Ambiguous, BadAnswer, InvalidRequest, NotFound, OpenNebulaError, Refused, Unreachable, WaitFailed
+from ..errors import Ambiguous, InvalidRequest, NotFound, OpenNebulaError, Refused, WaitFailed, may_have_happened
 from ..formats import to_int
 from ..inputs import fill, merge_template
 from ..services import describe, failure, input_drift, log_of, role_state, roles_of, state_of, vm_ids
@@ -105,8 +105,9 @@ class _ServiceTask:
                     raise
                 return None
             return None if state_of(document) == "DONE" else document
-        documents = [document for document in self.flow.services() if state_of(document) != "DONE"]
+        documents = self.flow.services()
         self.ids_before = {identity(document)["id"] for document in documents}
+        documents = [document for document in documents if state_of(document) != "DONE"]
         caller, owner = self.context.username, params["owner"]
         current = select(documents, params["name"], "service", caller=caller, owner=owner)
         if params["new_name"] and params["state"] == "present":
@@ -199,7 +200,6 @@ class _ServiceTask:
                 "diff": {"before": before, "after": {**before, "state": "RUNNING"}},
             }
         self.log_before = log_of(current)
-        self.context.changed = True
         self.flow.service_action(identity(current)["id"], "recover")
         return self._converge(current, before)
 
@@ -242,7 +242,6 @@ class _ServiceTask:
         return self._converge(document, {})
 
     def _instantiate(self, template_id: int, merge: dict[str, t.Any]) -> dict:
-        self.context.changed = True
         self.context.progress(f"service {merge['name']}: instantiating template {template_id}")
         try:
             return self.flow.instantiate(template_id, merge)
@@ -251,7 +250,8 @@ class _ServiceTask:
         except OpenNebulaError as error:
             # The answer may be lost, or wrong: a bad network gives 404 although the service was made.
             made = self._made_meanwhile(merge["name"])
-            if len(made) == 1 and isinstance(error, (Unreachable, BadAnswer)):
+            self.context.changed = self.context.changed or bool(made)
+            if len(made) == 1 and may_have_happened(error):
                 self.context.warnings.append(f"the answer to instantiate was lost ({error.text}); service {made[0]['ID']} is there")
                 return made[0]
             if made:
@@ -266,7 +266,8 @@ class _ServiceTask:
             documents = self.flow.services()
         except OpenNebulaError:
             return []
-        return [d for d in documents if d.get("NAME") == name and identity(d)["id"] not in self.ids_before]
+        mine = [d for d in documents if d.get("NAME") == name and d.get("UNAME") == self.context.username]
+        return [document for document in mine if identity(document)["id"] not in self.ids_before]
 
     def _predicted_new(self, name: str, body: dict, roles: list[Params]) -> dict[str, t.Any]:
         given = {role["name"]: role for role in roles}
@@ -317,7 +318,6 @@ class _ServiceTask:
         if params["wait"] and not (params["release"] and _on_hold(document)):
             document = self._wait(document)
         if params["release"] and _on_hold(document):
-            context.changed = True
             self.flow.service_action(identity(document)["id"], "release")
             if params["wait"]:
                 document = self._wait(document, frozenset({"RUNNING"}))
@@ -342,7 +342,6 @@ class _ServiceTask:
 
     def _rename(self, document: dict, name: str) -> dict:
         service_id = identity(document)["id"]
-        self.context.changed = True
         self.flow.service_action(service_id, "rename", {"name": name})
         after = self.flow.service(service_id)
         if after.get("NAME") != name:
@@ -377,7 +376,6 @@ class _ServiceTask:
                 f"{step} of {role['name']} needs a running service; {service_id} is {state}",
                 hint="Say wait: true, or release it.",
             )
-        self.context.changed = True
         self.context.progress(
             f"service {service_id}: {step} {role['name']}" + (f" to {role['cardinality']}" if step == "scale" else "")
         )
@@ -471,7 +469,6 @@ class _Removal:
             if reason and (log_of(document) != self._log or self._grace.left() <= 0):
                 raise WaitFailed(f"service {self._id} {reason}", hint="Its VMs or networks may need attention in OpenNebula.")
             return
-        self._context.changed = True
         if state in STUCK_STATES:
             self._sent, self._log, self._grace = "recover", log_of(document), self._context.deadline(10)
             self._act(lambda: self._context.flow.service_action(self._id, "recover", {"delete": True}))

@@ -92,7 +92,6 @@ def _absent(params: Params, context: Context, current: dict | None) -> dict[str,
     if current is None or before is None:
         return {"changed": False, "template": None, "diff": diff}
     if not context.check_mode:
-        context.changed = True
         with contextlib.suppress(NotFound):
             context.flow.delete_template(before["id"], params["delete_type"])
         if not gone(lambda: context.flow.template(before["id"])):
@@ -114,7 +113,6 @@ def _create(params: Params, context: Context, body: dict | None) -> dict[str, t.
         entry = predicted(entry, access_wanted(fresh, params))
         after = {**entry, "body": masked(canonical(body), secret_inputs(body))}
         return {"changed": True, "template": after, "diff": {"before": {}, "after": _shown(after)}}
-    context.changed = True
     if source is not None:
         document = context.flow.clone_template(identity(source)["id"], name, params["clone_mode"])
         template_id = identity(document)["id"]
@@ -135,9 +133,7 @@ def _clone_source(params: Params, context: Context) -> dict | None:
         return None
     if params["clone_of"].isdigit():
         return context.flow.template(int(params["clone_of"]))
-    found = select(
-        context.flow.templates(), params["clone_of"], "service template", caller=context.username, owner=None
-    )
+    found = select(context.flow.templates(), params["clone_of"], "service template", caller=context.username, owner=None)
     if found is None:
         raise NotFound(f"there is no service template {params['clone_of']!r} to clone")
     return found
@@ -176,14 +172,11 @@ def _update(params: Params, context: Context, current: dict, body: dict | None) 
 def _write_body(context: Context, document: dict, body: dict) -> dict:
     template_id = identity(document)["id"]
     new_body = merged(body, body_of(document))
-    context.changed = True
     context.flow.replace_template(template_id, for_server(new_body, context.version))
     after = context.flow.template(template_id)
     if not same(body, body_of(after)):
         left = _differing(body, body_of(after))
-        raise Refused(
-            f"service template {template_id} was written, but the server keeps other values in: {', '.join(left)}"
-        )
+        raise Refused(f"service template {template_id} was written, but the server keeps other values in: {', '.join(left)}")
     return after
 
 
@@ -194,7 +187,6 @@ def _differing(body: dict, server_body: dict) -> list[str]:
 
 def _rename(context: Context, document: dict, name: str, *, with_body: bool) -> dict:
     template_id = identity(document)["id"]
-    context.changed = True
     context.flow.template_action(template_id, "rename", {"name": name})
     if with_body:  # rename changes only the document's name; new services are named after the body's
         context.flow.merge_template(template_id, {"name": name})

@@ -80,9 +80,7 @@ def _find(params: Params, zones: list[dict]) -> dict | None:
     if params["id"] is not None:
         found = [zone for zone in zones if zone["id"] == params["id"]]
         if not found and params["state"] == "present":
-            raise NotFound(
-                f"there is no zone {params['id']}", hint="Zone ids are given by OpenNebula; create zones by name."
-            )
+            raise NotFound(f"there is no zone {params['id']}", hint="Zone ids are given by OpenNebula; create zones by name.")
         return found[0] if found else None
     found = [zone for zone in zones if zone["name"] == params["name"]]
     if not found and params["new_name"]:
@@ -96,7 +94,6 @@ def _absent(context: Context, zones: list[dict], current: dict | None) -> dict[s
         return {"changed": False, "zone": None, "diff": diff}
     if not context.check_mode:
         oned = master(context, zones)
-        context.changed = True
         with contextlib.suppress(NotFound):
             oned.call("zone.delete", current["id"])
         _settle(context, lambda: current["id"] not in [to_int(zone.get("ID")) for zone in context.oned.zones()])
@@ -124,7 +121,6 @@ def _create(params: Params, context: Context, zones: list[dict], asked: dict[str
         }
         return {"changed": True, "zone": zone, "diff": {"before": {}, "after": _shown(zone)}}
     oned = master(context, zones)
-    context.changed = True
     zone_id = to_int(oned.call("zone.allocate", render_template({"NAME": name, **asked})))
     zone = _reread(context, oned, zone_id, lambda zone: True)
     zones = [*zones, zone]
@@ -143,7 +139,6 @@ def _update(params: Params, context: Context, zones: list[dict], current: dict, 
         zone = _switch(params, context, zones, zone)
     if new or name != zone["name"]:
         oned = master(context, zones)
-        context.changed = True
         if new:
             # append: replacing would drop ENDPOINT and cut the zone off.
             oned.call("zone.update", zone["id"], render_template(new), 1)
@@ -153,9 +148,7 @@ def _update(params: Params, context: Context, zones: list[dict], current: dict, 
             context,
             oned,
             zone["id"],
-            lambda zone: (
-                zone["name"] == name and all(zone["attributes"].get(key) == value for key, value in new.items())
-            ),
+            lambda zone: zone["name"] == name and all(zone["attributes"].get(key) == value for key, value in new.items()),
         )
         zones = [zone if entry["id"] == zone["id"] else entry for entry in zones]
     zone = _servers(params, context, zones, zone)
@@ -190,7 +183,6 @@ def _switch(params: Params, context: Context, zones: list[dict], zone: dict) -> 
     if state == zone["state"]:
         return zone
     oned = client_of(context, zones, zone["id"])
-    context.changed = True
     oned.call("zone.enable", zone["id"], bool(params["enabled"]))
     return _reread(context, oned, zone["id"], lambda entry: entry["state"] == state)
 
@@ -221,7 +213,6 @@ def _servers(params: Params, context: Context, zones: list[dict], zone: dict) ->
         return zone
     oned = client_of(context, zones, zone["id"])
     for step, server in steps:
-        context.changed = True
         if step == "add":
             text = render_template({"SERVER": {"NAME": server["name"], "ENDPOINT": server["endpoint"]}})
             oned.call("zone.addserver", zone["id"], text)
@@ -232,9 +223,7 @@ def _servers(params: Params, context: Context, zones: list[dict], zone: dict) ->
             context,
             oned,
             zone["id"],
-            lambda entry, name=server["name"], present=present: (
-                (name in [s["name"] for s in entry["servers"]]) == present
-            ),
+            lambda entry, name=server["name"], present=present: (name in [s["name"] for s in entry["servers"]]) == present,
         )
     return zone
 
@@ -260,9 +249,7 @@ def _settle(context: Context, reached: Callable[[], bool]) -> None:
     deadline, pause = context.deadline(SETTLE), 0.01
     while not reached():
         if deadline.left() <= 0:
-            raise Refused(
-                f"the change was accepted, but does not show after {SETTLE:g} s", hint="Is replication working?"
-            )
+            raise Refused(f"the change was accepted, but does not show after {SETTLE:g} s", hint="Is replication working?")
         context.sleep(pause)
         pause = min(pause * 2, 0.5)
 
