@@ -83,7 +83,7 @@ class Faults:
             return web.Response(status=200)
         if kind == "cut":
             right = await handler(request)
-            body = bytes(right.body or b"") if isinstance(right, web.Response) else b""
+            body = right.body if isinstance(right, web.Response) and isinstance(right.body, bytes) else b""
             cut = web.StreamResponse(status=right.status, headers=right.headers)
             cut.content_length = max(len(body), 2)
             await cut.prepare(request)

@@ -20,7 +20,7 @@ import aiohttp
 
 from .oned import ACTION, Fault, Oned, OneError, digest
 from .oned_users import make_user
-from .oned_zones import make_zone, may_enable
+from .oned_zones import make_zone
 from .store import Entity
 from .template_text import Template
 
@@ -62,7 +62,7 @@ class Federation:
             store.set_value("next:zone", 100)
             template = Template([("ENDPOINT", self.endpoint)])
             store.put(make_zone(self.config.zone_id, self.config.name, template))
-        elif store.get("user", 0).data["password"] != digest(password):
+        elif self.one.find("user", 0).data["password"] != digest(password):
             self._new_password(password)
         if not self.is_slave:
             own = store.get("zone", self.config.zone_id)
@@ -108,7 +108,7 @@ class Federation:
         task.add_done_callback(self._tasks.discard)
 
     # -- calls between zones ------------------------------------------------------------------------------------
-    async def _call(self, url: str, name: str, arguments: tuple) -> list:
+    async def _call(self, url: str, name: str, arguments: tuple) -> Any:
         """One XML-RPC call. Raises OSError, aiohttp.ClientError or asyncio.TimeoutError, or Fault."""
         assert self._session is not None
         body = xmlrpc.client.dumps(arguments, name, allow_none=True)
@@ -130,15 +130,14 @@ class Federation:
             raise OneError(answer[1], answer[2], answer[3])
         return answer[1]
 
-    async def enable(self, user: Entity, session: str, number: int, on: bool) -> None:
-        """What a slave does before it enables or disables itself: it tells the master. Raises OneError."""
-        if not self.is_slave:
-            return
+    async def tell_master(self, session: str, before: str) -> None:
+        """A slave changed its own zone record, which was `before`: the master has to know, or it did not happen."""
+        zone = self.one.find("zone", self.config.zone_id)
         try:
-            may_enable(self.one, user, number)
-            await self.forward("lab.federation.state", session, (number, 0 if on else 1))
+            await self.forward("lab.federation.zone", session, (zone.dump(),))
         except OneError as error:
-            raise OneError(f"[one.zone.enable] {error.text.removeprefix('[lab.federation.state] ')}", error.code) from None
+            self.one.store.put(Entity.parse(before))
+            raise OneError(error.text, ACTION) from None
 
     # -- replication --------------------------------------------------------------------------------------------
     def changed(self, lag: float = 0.0) -> None:
@@ -218,15 +217,13 @@ class Federation:
             return self.replicate(arguments[0])
         if self.is_slave:
             raise OneError(f"[{name}] only at the master", ACTION)
-        number = arguments[0]
         store = self.one.store
-        if name == "lab.federation.state":
-            zone = self.one.find("zone", number)
-            zone.data["state"] = arguments[1]
-            store.put(zone)
+        if name == "lab.federation.zone":
+            store.put(Entity.parse(arguments[0]))
             self.changed()
-            return number
+            return True
         if name == "lab.federation.join":
+            number = arguments[0]
             if store.get("zone", number) is None:
                 store.put(make_zone(number, arguments[1], Template([("ENDPOINT", arguments[2])])))
                 store.set_value("next:zone", max(store.value("next:zone", 100), number + 1))

@@ -142,7 +142,7 @@ class FlowApi:
         return pretty({"DOCUMENT_POOL": {"DOCUMENT": found} if found else {}})
 
     @staticmethod
-    def _action(text: str) -> tuple[str, Any]:
+    def _action(text: str) -> tuple[Any, Any]:
         """(perform, params) of an action body; what is not one makes the real server raise."""
         try:
             body = parse_json(text)
@@ -254,7 +254,7 @@ class FlowApi:
                 return 400, str(error)
             self.lifecycle.add_role(user, to_i(number), role)
         elif perform == "remove_role":
-            self.lifecycle.remove_role(user, to_i(number), given.get("role"))
+            self.lifecycle.remove_role(user, to_i(number), str(given.get("role")))
         else:
             raise FlowError(f"Action {perform} not supported")
         return 204, ""

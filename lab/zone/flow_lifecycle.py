@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .flow_render import fill_contents
@@ -60,7 +61,7 @@ class ServiceLifecycle:
                 continue
             service = Service(self.one, self._serveradmin, document.id)
             if service.state in TRANSIENT:
-                self._guard(lambda number=document.id: self.recover(self._serveradmin, number))
+                self._guard(partial(self.recover, self._serveradmin, document.id))
             elif service.state in ("RUNNING", "WARNING"):
                 self._watch(service)
 

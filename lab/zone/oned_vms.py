@@ -105,6 +105,8 @@ def _network(one: Oned, user: Entity, vm: Entity) -> None:
 def _disks(one: Oned, vm: Entity) -> None:
     disks = vm.user_template.erase("DISK")
     for number, disk in enumerate(disks):
+        if not isinstance(disk, dict):
+            raise OneError("Internal error parsing DISK attribute")
         found = next((image for image in one.store.all("image") if image.name == disk.get("IMAGE")), None)
         if found is None:
             raise OneError(f"User {vm.uid} does not own an image with name: {disk.get('IMAGE', '')} .")

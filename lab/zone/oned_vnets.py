@@ -107,14 +107,14 @@ def vnet_xml(one: Oned, vnet: Entity, *, leases: bool) -> str:
         used = f"<USED_LEASES>{len(span['leases'])}</USED_LEASES>"
         ranges.append(f"<AR>{inner}{used}{_leases_xml(span) if leases else ''}</AR>")
     parent = f"<PARENT_NETWORK_ID>{data['parent']}</PARENT_NETWORK_ID>" if data["parent"] >= 0 else "<PARENT_NETWORK_ID/>"
-    used = sum(len(span["leases"]) for span in data["ranges"])
+    leased = sum(len(span["leases"]) for span in data["ranges"])
     return (
         f"<VNET>{one.head_xml(vnet)}{one.permissions_xml(vnet)}<CLUSTERS><ID>0</ID></CLUSTERS>"
         f"<BRIDGE>{cdata(data['bridge'])}</BRIDGE><BRIDGE_TYPE>{cdata('linux')}</BRIDGE_TYPE>"
         f"<STATE>{READY}</STATE><PREV_STATE>{READY}</PREV_STATE>{parent}<TEMPLATE_ID/>"
         f"<VN_MAD>{cdata(vnet.template.get('VN_MAD', 'dummy'))}</VN_MAD><PHYDEV/><VLAN_ID/><OUTER_VLAN_ID/>"
         "<VLAN_ID_AUTOMATIC>0</VLAN_ID_AUTOMATIC><OUTER_VLAN_ID_AUTOMATIC>0</OUTER_VLAN_ID_AUTOMATIC>"
-        f"<USED_LEASES>{used}</USED_LEASES><VROUTERS></VROUTERS><UPDATED_VMS></UPDATED_VMS><OUTDATED_VMS></OUTDATED_VMS>"
+        f"<USED_LEASES>{leased}</USED_LEASES><VROUTERS></VROUTERS><UPDATED_VMS></UPDATED_VMS><OUTDATED_VMS></OUTDATED_VMS>"
         f"<UPDATING_VMS></UPDATING_VMS><ERROR_VMS></ERROR_VMS>{vnet.template.xml()}"
         f"<AR_POOL>{''.join(ranges)}</AR_POOL></VNET>"
     )

@@ -12,9 +12,10 @@ from .template_text import Template
 
 
 def zone_xml(zone: Entity) -> str:
+    servers = Template([("SERVER", server) for server in zone.data.get("servers", [])])
     return (
         f"<ZONE><ID>{zone.id}</ID><NAME>{zone.name}</NAME><STATE>{zone.data['state']}</STATE>"
-        f"{zone.template.xml()}<SERVER_POOL></SERVER_POOL></ZONE>"
+        f"{zone.template.xml()}{servers.xml('SERVER_POOL')}</ZONE>"
     )
 
 
@@ -98,17 +99,45 @@ def delete(one: Oned, user: Entity, number: int) -> int:
     return number
 
 
-def may_enable(one: Oned, user: Entity, number: int) -> Entity:
+# What a zone changes in its own record, and nobody else may; a slave then hands the record to its master.
+OWN = ("one.zone.enable", "one.zone.addserver", "one.zone.delserver")
+
+
+def _own(one: Oned, user: Entity, number: int, refusal: str) -> Entity:
     if number != one.config.zone_id:
-        raise OneError("Enable/disable mode have to be set through the target zone endpoints", ACTION)
+        raise OneError(f"{refusal} the target zone endpoints", ACTION)
     return one.get(user, "zone", number, "ADMIN")
 
 
 @method("one.zone.enable", "int", "bool")
 def enable(one: Oned, user: Entity, number: int, on: bool) -> int:
-    """Only for the own zone. On a slave the federation has told the master before this runs."""
-    zone = may_enable(one, user, number)
+    zone = _own(one, user, number, "Enable/disable mode have to be set through")
     zone.data["state"] = 0 if on else 1
     one.store.put(zone)
-    one.federation.changed()
+    return number
+
+
+@method("one.zone.addserver", "int", "string", write=True)
+def add_server(one: Oned, user: Entity, number: int, text: str) -> int:
+    """A server of the zone's HA cluster: kept and shown, nothing more (not recorded)."""
+    zone = _own(one, user, number, "Servers have to be added through")
+    server = parse_template(text, ACTION).vector("SERVER")
+    if server is None:
+        raise OneError("SERVER not found in template", ACTION)
+    if not server.get("ENDPOINT") and not server.get("ENDPOINT_GRPC"):
+        raise OneError("Missing ENDPOINT or ENDPOINT_GRPC in SERVER", ACTION)
+    servers = zone.data.setdefault("servers", [])
+    servers.append({**server, "ID": str(max((int(known["ID"]) for known in servers), default=-1) + 1)})
+    one.store.put(zone)
+    return number
+
+
+@method("one.zone.delserver", "int", "int", write=True)
+def del_server(one: Oned, user: Entity, number: int, server: int) -> int:
+    zone = _own(one, user, number, "Servers have to be deleted through")
+    servers = zone.data.get("servers", [])
+    if str(server) not in [known["ID"] for known in servers]:
+        raise OneError("SERVER not found in zone", ACTION)
+    zone.data["servers"] = [known for known in servers if known["ID"] != str(server)]
+    one.store.put(zone)
     return number

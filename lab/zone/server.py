@@ -73,10 +73,8 @@ class Zone:
             app.on_response_prepare.append(_bare)
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=15, shutdown_timeout=0.2)
         await runner.setup()
-        site = web.TCPSite(runner, host, port, reuse_address=True)
-        await site.start()
-        assert site._server is not None  # the only way to learn which port 0 became
-        self.ports[name] = site._server.sockets[0].getsockname()[1]
+        await web.TCPSite(runner, host, port, reuse_address=True).start()
+        self.ports[name] = runner.addresses[0][1]
         self._runners[name] = runner
 
     def _serve(self, name: str) -> Handler:

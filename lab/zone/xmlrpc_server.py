@@ -101,10 +101,15 @@ class XmlRpcServer:
         assert spec
         if spec.federated and federation.is_slave:
             return await self._forward(user, name, session, arguments)
-        if name == "one.zone.enable":
-            await federation.enable(user, session, *bind(spec, arguments))
+        own = self.one.store.get("zone", self.one.config.zone_id) if name in oned_zones.OWN else None
+        before = own.dump() if own else ""
         value = self.one.call(user, name, *arguments)
-        if spec.federated:
+        if before and federation.is_slave:
+            try:
+                await federation.tell_master(session, before)
+            except OneError as error:
+                raise OneError(f"[{name}] {error.text.partition('] ')[2]}", error.code) from None
+        elif spec.federated or before:
             federation.changed()
         return value
 

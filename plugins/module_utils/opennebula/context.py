@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import env_fallback
 
-from .errors import AuthenticationFailed, InvalidRequest, OpenNebulaError, Unreachable
+from .errors import AuthenticationFailed, InvalidRequest, NotFound, OpenNebulaError, Unreachable
 from .formats import as_dict, to_int
 from .oned import Oned
 from .oneflow import OneFlow
@@ -183,12 +183,15 @@ class Context:
             client._http.timeout = self.params["timeout"]
 
     def vms_by_id(self, ids: list[int]) -> dict[int, dict]:
-        """Return VM documents by id, terminated ones included, in as few calls as is sensible."""
+        """Return VM documents by id, terminated ones included, in as few calls as is sensible; unknown ids are left out."""
         wanted_ids = sorted(set(ids))
         if not wanted_ids:
             return {}
         if len(wanted_ids) == 1:
-            return {wanted_ids[0]: self.oned.vm(wanted_ids[0])}
+            try:
+                return {wanted_ids[0]: self.oned.vm(wanted_ids[0])}
+            except NotFound:
+                return {}
         result: dict[int, dict] = {}
         for first, last in _ranges(wanted_ids):
             for vm in self.oned.vms(first, last, with_done=True):

@@ -137,7 +137,8 @@ _END = re.compile(r"[ \t\r\n]*(?P<sep>,|\])")
 def parse_template(text: str) -> dict[str, t.Any]:
     """Return template text as a mapping; a repeated attribute becomes a list. Raises ValueError."""
     result: dict[str, t.Any] = {}
-    position, inside, outer = 0, None, ""
+    position, outer = 0, ""
+    inside: dict[str, t.Any] | None = None
     while position < len(text):
         if inside is not None:
             end = _END.match(text, position)

@@ -54,7 +54,7 @@ class _Transport(xmlrpc.client.Transport):
         self.method = ""
         self.repeatable = False
 
-    def request(self, _host: t.Any, _handler: t.Any, request_body: t.Any, _verbose: t.Any = False, **_kwargs: t.Any) -> t.Any:
+    def request(self, host: t.Any, handler: str, request_body: t.Any, verbose: bool = False) -> t.Any:
         answer = self._client.request(
             "POST", "", request_body, {"Content-Type": "text/xml"}, method=self.method, repeatable=self.repeatable
         )

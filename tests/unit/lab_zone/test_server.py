@@ -233,3 +233,31 @@ def test_slave_started_before_its_master_joins_later(tmp_path):
         runner.stop(b)
         b = runner.start(slave)[0]
         assert "<NAME>x</NAME>" in zones.one(b, "one.zonepool.info"), "a slave keeps what it had"
+
+
+def test_a_slave_cannot_change_its_own_record_without_the_master(tmp_path):
+    with zones.running() as (runner, _):
+        a = runner.start(zones.config(tmp_path, "zone-a", 0, "master"))[0]
+        master = zones.url(a, "xmlrpc", "/RPC2")
+        b = runner.start(zones.config(tmp_path, "zone-b", 100, "slave", master=master))[0]
+        zones.until(lambda: "zone-a" in zones.one(b, "one.zonepool.info"), "the slave has joined")
+        assert zones.one(b, "one.zone.addserver", 100, 'SERVER=[NAME="s1", ENDPOINT="http://127.0.0.1:1/RPC2"]') == 100
+        assert "<NAME><![CDATA[s1]]></NAME>" in zones.one(a, "one.zone.info", 100)
+        assert zones.one(b, "one.zone.delserver", 100, 0) == 100
+        assert "<SERVER_POOL></SERVER_POOL>" in zones.one(a, "one.zone.info", 100)
+        zones.admin(a, "POST", "/components", {"name": "oned", "state": "stopped"})
+        with pytest.raises(AssertionError, match="Could not connect to the federation master oned"):
+            zones.one(b, "one.zone.enable", 100, False)
+        assert "<STATE>0</STATE>" in zones.one(b, "one.zone.info", 100)
+
+
+def test_a_new_auth_file_is_honoured(tmp_path):
+    settings = zones.config(tmp_path, "auth")
+    with zones.running() as (runner, _):
+        zone = runner.start(settings)[0]
+        runner.stop(zone)
+        (tmp_path / "one_auth").write_text("oneadmin:other\n")
+        zone = runner.start(settings)[0]
+        assert zones.one(zone, "one.system.version", session="oneadmin:other") == "7.4.0"
+        with pytest.raises(AssertionError, match="couldn't be authenticated"):
+            zones.one(zone, "one.system.version")

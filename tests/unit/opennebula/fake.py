@@ -153,7 +153,7 @@ class Fake:
                     self.vms[node["deploy_id"]]["STATE"] = "6"
             del self.documents[number]
             return
-        state, _, error = state.partition(": ")
+        state, dummy, error = state.partition(": ")
         self.set_state(number, state, error or None)
         hook = self.on_state.get(state)
         if callable(hook):

@@ -37,7 +37,7 @@ class Server:
     def _accept(self) -> None:
         while True:
             try:
-                connection, _ = self._socket.accept()
+                connection = self._socket.accept()[0]
             except OSError:
                 return
             self.connections += 1
@@ -86,7 +86,7 @@ def oned(server: Server, **kwargs: object) -> Oned:
 
 def drip(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-    for _ in range(100):
+    for _number in range(100):
         connection.sendall(b" ")
         time.sleep(0.05)
 

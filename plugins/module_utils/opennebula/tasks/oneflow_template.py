@@ -40,10 +40,8 @@ RULES: dict[str, t.Any] = {
 Params = dict[str, t.Any]
 
 
-def describe(document: dict | None) -> dict[str, t.Any] | None:
+def describe(document: dict) -> dict[str, t.Any]:
     """Return {id, name, uid, gid, uname, gname, mode, body}, the body with 7.x names and without password values."""
-    if document is None:
-        return None
     body = body_of(document)
     return {**identity(document), "body": masked(canonical(body), secret_inputs(body))}
 
@@ -87,16 +85,15 @@ def find(params: Params, context: Context) -> dict | None:
 
 
 def _absent(params: Params, context: Context, current: dict | None) -> dict[str, t.Any]:
+    if current is None:
+        return {"changed": False, "template": None, "diff": {"before": {}, "after": {}}}
     before = describe(current)
-    diff = {"before": _shown(before), "after": {}}
-    if current is None or before is None:
-        return {"changed": False, "template": None, "diff": diff}
     if not context.check_mode:
         with contextlib.suppress(NotFound):
             context.flow.delete_template(before["id"], params["delete_type"])
         if not gone(lambda: context.flow.template(before["id"])):
             raise Refused(f"service template {before['id']} is still there, although the server reported success")
-    return {"changed": True, "template": None, "diff": diff}
+    return {"changed": True, "template": None, "diff": {"before": _shown(before), "after": {}}}
 
 
 def _create(params: Params, context: Context, body: dict | None) -> dict[str, t.Any]:
@@ -121,8 +118,7 @@ def _create(params: Params, context: Context, body: dict | None) -> dict[str, t.
         if body is not None:
             document = _write_body(context, document, body)
     else:
-        assert body is not None
-        document = context.flow.create_template(for_server(body, context.version))
+        document = context.flow.create_template(for_server(body or {}, context.version))
     document = _access(params, context, document)
     after = describe(document)
     return {"changed": True, "template": after, "diff": {"before": {}, "after": _shown(after)}}
@@ -141,7 +137,6 @@ def _clone_source(params: Params, context: Context) -> dict | None:
 
 def _update(params: Params, context: Context, current: dict, body: dict | None) -> dict[str, t.Any]:
     before = describe(current)
-    assert before is not None
     name = params["new_name"] or params["name"] or (body or {}).get("name") or before["name"]
     if body is not None:
         body = {**body, "name": name}
@@ -210,10 +205,8 @@ def _access(params: Params, context: Context, document: dict) -> dict:
     )
 
 
-def _shown(entry: dict[str, t.Any] | None) -> dict[str, t.Any]:
+def _shown(entry: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return what a diff shows: no server bookkeeping, no secrets."""
-    if entry is None:
-        return {}
     body = {key: value for key, value in entry["body"].items() if key != "registration_time"}
     return {
         "name": entry["name"],

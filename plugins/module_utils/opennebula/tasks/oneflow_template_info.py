@@ -31,5 +31,5 @@ def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
         documents = [d for d in context.flow.templates() if params["name"] in (None, d.get("NAME"))]
     for document in documents:
         context.secrets |= secret_values(body_of(document))
-    templates = sorted((describe(document) or {} for document in documents), key=lambda entry: entry["id"])
+    templates = sorted((describe(document) for document in documents), key=lambda entry: entry["id"])
     return {"changed": False, "templates": templates}

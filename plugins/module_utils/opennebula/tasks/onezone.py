@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import typing as t
 from collections.abc import Callable
 
@@ -218,14 +219,12 @@ def _servers(params: Params, context: Context, zones: list[dict], zone: dict) ->
             oned.call("zone.addserver", zone["id"], text)
         else:
             oned.call("zone.delserver", zone["id"], server["id"])
-        present = step == "add"
-        zone = _reread(
-            context,
-            oned,
-            zone["id"],
-            lambda entry, name=server["name"], present=present: (name in [s["name"] for s in entry["servers"]]) == present,
-        )
+        zone = _reread(context, oned, zone["id"], functools.partial(_has_server, server["name"], step == "add"))
     return zone
+
+
+def _has_server(name: str, present: bool, zone: dict) -> bool:
+    return (name in [server["name"] for server in zone["servers"]]) == present
 
 
 def _reread(context: Context, oned: Oned, zone_id: int, reached: Callable[[dict], bool]) -> dict:

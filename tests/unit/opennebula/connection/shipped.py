@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from ansible.plugins.connection.local import DOCUMENTATION as DOCUMENTATION
-from ansible.plugins.connection.local import Connection as LocalConnection
+from ansible.plugins.connection import local
+
+DOCUMENTATION = local.DOCUMENTATION
 
 
-class Connection(LocalConnection):
+class Connection(local.Connection):
     transport = "shipped"
