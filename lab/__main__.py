@@ -41,6 +41,8 @@ def up(arguments: argparse.Namespace) -> None:
 
 def down(_arguments: argparse.Namespace) -> None:
     """Leave nothing behind, however far `up` came."""
+    for connection in (topology.STATE / "ssh" / "connections").glob("*"):
+        shell.run("ssh", "-F", "none", "-S", connection, "-O", "exit", "lab", check=False)
     for site in SITES:
         frontends.stop(site)
     names = {path.name for path in (topology.STATE / "hosts").glob("*")}

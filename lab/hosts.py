@@ -284,6 +284,7 @@ def play(host: str, playbook: Path, *, number: int = 100) -> None:
         "ansible_user": "ansible",
         "ansible_ssh_private_key_file": place / "id_ed25519",
         "ansible_ssh_common_args": f"'-F none -o UserKnownHostsFile={place / 'known_hosts'} -o StrictHostKeyChecking=yes'",
+        "ansible_control_path_dir": place / "connections",
         "ansible_python_interpreter": "/usr/bin/python3",
     }
     inventory = folder(host) / "inventory.ini"

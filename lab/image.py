@@ -32,7 +32,7 @@ MACHINE_PACKAGES = {
     "nsenter": "util-linux",
 }
 GUEST_PACKAGES = (
-    "systemd-sysv", "libnss-systemd", "dbus", "openssh-server", "sudo", "python3", "python3-venv", "nftables", "iproute2",
+    "systemd-sysv", "libnss-systemd", "dbus", "openssh-server", "sudo", "python3", "python3-packaging", "python3-venv", "nftables", "iproute2",
     "iputils-ping", "wireguard-tools", "wireguard-go", "conntrack", "openssl", "curl", "ca-certificates", "procps", "tcpdump",
 )  # fmt: skip
 SUITE = "bookworm"
@@ -183,6 +183,11 @@ def _configure(root: Path) -> None:
     (root / "etc/one-context.d").mkdir(exist_ok=True)
     (root / "etc/ssh/sshd_config.d/lab.conf").write_text(
         "UseDNS no\nPasswordAuthentication no\nHostKey /etc/ssh/ssh_host_ed25519_key\n"
+    )
+    # VMs get no host key and so no SSH server; the controller has no business in them.
+    (root / "etc/systemd/system/ssh.service.d").mkdir()
+    (root / "etc/systemd/system/ssh.service.d/lab.conf").write_text(
+        "[Unit]\nConditionPathExists=/etc/ssh/ssh_host_ed25519_key\n"
     )
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)

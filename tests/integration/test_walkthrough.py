@@ -34,7 +34,7 @@ def traces() -> dict[str, set[str]]:
         "control groups": groups,
         "processes": processes,
         "files": {str(path) for path in Path("/run").glob(f"{NAME}*")},
-        "nft tables": set(subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout.splitlines()),
+        "nft tables": set(subprocess.check_output(["nft", "list", "tables"], text=True).splitlines()),
     }
 
 

@@ -79,8 +79,8 @@ def test_spokes_reach_the_superlink_only_and_the_hub_every_site():
 
 def test_vms_are_routed_through_their_own_gateway():
     zones = plan.make_plan(GROUPS, HOSTS)["zones"]
-    assert zones["zone-b"]["service"]["context"]["ETH0_ROUTES"] == "10.10.10.5/32 via 10.10.11.1"
-    assert zones["zone-a"]["service"]["context"]["ETH0_ROUTES"] == (
+    assert zones["zone-b"]["service"]["nic"]["ROUTES"] == "10.10.10.5/32 via 10.10.11.1"
+    assert zones["zone-a"]["service"]["nic"]["ROUTES"] == (
         "10.10.9.0/24 via 10.10.10.1, 10.10.11.0/24 via 10.10.10.1, 10.10.12.0/24 via 10.10.10.1"
     )
 
@@ -170,6 +170,8 @@ def test_service_template_declares_what_it_is_given():
     (role,) = body["roles"]
     assert body["ready_status_gate"] is True
     assert (role["template_id"], role["cardinality"]) == (0, 3)
-    assert role["template_contents"]["NIC"] == [{"NETWORK_ID": "0"}]
+    assert role["template_contents"]["NIC"] == [
+        {"NETWORK_ID": "0", "ROUTES": "10.10.10.5/32 via 10.10.12.1"}
+    ]
     assert set(service["inputs"]) <= set(role["user_inputs"])
     assert "READY=YES" not in str(body)
