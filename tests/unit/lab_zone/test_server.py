@@ -22,7 +22,7 @@ ROLE = {"name": "app", "type": "vm", "cardinality": 1, "template_id": 0}
 
 
 class Process:
-    """A `python -m lab.zone`; quacks like a Zone for the helpers in zones.py."""
+    """A `python -m lab.zone`; looks like a Zone to the functions of zones.py."""
 
     def __init__(self, folder: Path, *names: str, **more):
         self.folder, self.files = folder, []
