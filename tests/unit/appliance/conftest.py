@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the appliance's package importable as on the image: with the collection's two modules inside it."""
+"""Makes the appliance's package importable as it is on an image: with the collection's two shared modules in it."""
 
-from __future__ import annotations
-
+import importlib
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "roles" / "flower_appliance" / "files"))
+import pytest
 
-import oneflower_appliance  # noqa: E402
+FILES = Path(__file__).parents[3] / "roles/flower_appliance/files"
+sys.path[:0] = [str(FILES), str(FILES / "app")]
+for _name in ("vocabulary", "flower_versions"):
+    _module = importlib.import_module(f"ansible_collections.oneflower.federation.plugins.module_utils.{_name}")
+    sys.modules[f"oneflower_appliance.{_name}"] = _module
 
-oneflower_appliance.__path__.append(str(ROOT / "plugins" / "module_utils"))
+
+@pytest.fixture
+def paths(tmp_path):
+    """Paths of an image below a scratch folder, with the folders the role makes."""
+    from oneflower_appliance.paths import Paths
+
+    made = Paths(tmp_path)
+    for folder in (made.tls, made.run, made.state, made.home, made.runs, made.data, made.cli):
+        folder.mkdir(parents=True)
+    return made
