@@ -1,29 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agent's turns: what it starts, what it leaves alone, and what it tells OneGate."""
-
-from __future__ import annotations
+"""The agent's decisions, with stand-ins for systemd and OneGate; the integration tests use the real ones."""
 
 import base64
 import json
+import time
 
 import pytest
-from oneflower_appliance import node_roles, tls
-from oneflower_appliance.agent import Agent
-from oneflower_appliance.onegate import GateError
-from oneflower_appliance.paths import Paths
+from oneflower_appliance import agent, node_roles, tls
+from oneflower_appliance.paths import write_atomic
 
-CA = base64.b64encode(tls._pem(tls.make_ca(tls.utcnow())[1])).decode()
-GATE = {"VMID": "9", "ONEGATE_ENDPOINT": "http://10.10.11.2:5030"}
-SUPERLINK = {**GATE, "FL_ROLE": "superlink", "FLOWER_VERSION": "1.39.0"}
-SUPERNODE = {
-    **GATE, "FL_ROLE": "supernode", "FL_SUPERLINK_ADDRESS": "10.10.10.5:9092", "FL_SSL_CA_CERTFILE": CA,
-    "FL_PARTITION_OFFSET": "2", "FL_NUM_PARTITIONS": "4",
-}  # fmt: skip
+CA = tls.make_ca(tls.utcnow())[1].public_bytes(tls.serialization.Encoding.PEM)
+CA_B64 = base64.b64encode(CA).decode()
 
 
 class FakeUnits:
     def __init__(self):
-        self.running, self.calls, self.state = set(), [], {}
+        self.calls = []
+        self.running = set()
+        self.states = {}
 
     def processes(self, unit):
         return {1} if unit in self.running else set()
@@ -43,201 +37,300 @@ class FakeUnits:
         return ""
 
     def grpc(self, unit):
-        return self.state.get(unit)
+        return self.states.get(unit)
 
 
 class FakeGate:
     def __init__(self):
-        self.known, self.service_answer = {}, None
+        self.held = {}
+        self.fails = False
+
+    def _check(self):
+        if self.fails:
+            raise agent.GateError("OneGate cannot be reached")
 
     def attributes(self):
-        return dict(self.known)
+        self._check()
+        return dict(self.held)
 
     def update(self, attributes):
-        self.known.update(attributes)
+        self._check()
+        self.held.update(attributes)
 
     def ready(self, value):
-        self.known["READY"] = value
+        self._check()
+        self.held["READY"] = value
 
     def remove(self, name):
-        del self.known[name]
+        self._check()
+        del self.held[name]
 
     def service(self):
-        if self.service_answer is None:
-            raise GateError("no service yet")
-        return self.service_answer
+        self._check()
+        nodes = [{"vm_info": {"VM": {"ID": vm, "USER_TEMPLATE": {}}}} for vm in ("12", "13")]
+        return {"SERVICE": {"roles": [{"cardinality": 2, "nodes": nodes}]}}
 
 
 class World:
-    """An agent on a made-up VM whose clock moves one second per turn."""
+    def __init__(self, paths):
+        self.paths, self.units, self.gate, self.log = paths, FakeUnits(), FakeGate(), []
+        self.now = 1000.0
+        host = node_roles.Host(paths, self.units, self.log.append, clock=lambda: self.now, addresses=lambda: ["10.10.10.5"])
+        self.agent = agent.Agent(host, self.log.append, "1.39.0", client=lambda _gate: self.gate)
 
-    def __init__(self, root):
-        self.paths, self.units, self.gate, self.now, self.lines = Paths(root), FakeUnits(), FakeGate(), 1000.0, []
-        self.boot()
+    def context(self, **values):
+        values = {"VMID": "13", "ONEGATE_ENDPOINT": "http://10.10.10.2:5030", **values}
+        write_atomic(self.paths.context, json.dumps({"values": values, "token": "t"}).encode(), 0o600)
 
-    def boot(self):
-        host = node_roles.Host(self.paths, self.units, self.lines.append, lambda: self.now, lambda: ["10.10.11.100"])
-        self.agent = Agent(host, self.lines.append, "1.39.0", lambda _gate: self.gate)
-
-    def context(self, values):
-        self.paths.run.mkdir(parents=True, exist_ok=True)
-        self.paths.context.unlink(missing_ok=True)
-        self.paths.context.write_text(json.dumps({"values": values, "token": "t"}))
-        self.agent._context_read = None
-
-    def turns(self, count=1):
-        for _turn in range(count):
+    def turn(self, number=1, seconds=1.0):
+        for _number in range(number):
             self.agent.turn()
-            self.now += 1.0
+            self.now += seconds
+        return self.gate.held
+
+
+NODE = {"FL_ROLE": "supernode", "FL_SUPERLINK_ADDRESS": "10.10.10.5:9092", "FL_SSL_CA_CERTFILE": CA_B64, "FL_NUM_PARTITIONS": "4",
+        "FL_PARTITION_OFFSET": "2"}  # fmt: skip
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch):
-    def handshake(host, port, ca_pem, timeout_s=5.0):
-        if isinstance(found.answer, Exception):
-            raise found.answer
-        return found.answer
-
-    found = World(tmp_path)
-    found.answer = "ab" * 32
-    monkeypatch.setattr(tls, "handshake", handshake)
-    return found
+def world(paths):
+    return World(paths)
 
 
-def test_without_context_nothing_happens(world):
-    world.turns(3)
-    assert world.units.calls == [] and world.gate.known == {}
+@pytest.fixture
+def handshake(monkeypatch):
+    """What a handshake finds: a fingerprint, or the exception to raise."""
+    result = {"is": "f" * 64}
+
+    def fake(_host, _port, _ca, _timeout=5.0):
+        if isinstance(result["is"], Exception):
+            raise result["is"]
+        return result["is"]
+
+    monkeypatch.setattr(node_roles.tls, "handshake", fake)
+    return result
+
+
+def connected(unit_target="10.10.10.5:9092", **changes):
+    options = {"grpc.keepalive_time_ms": 60000, "grpc.keepalive_timeout_ms": 20000}
+    channel = {
+        "target": unit_target,
+        "options": options,
+        "connectivity": "READY",
+        "answered": {"ActivateNode": 1},
+        "last_answer": time.time(),
+    }
+    return {"pid": 1, "servers": [], "channels": [{**channel, **changes}]}
+
+
+def test_nothing_before_context(world):
+    assert world.turn(3) == {}
+    assert world.units.calls == []
 
 
 def test_bad_context_starts_nothing_and_names_every_fault(world):
-    world.context({**GATE, "FL_ROLE": "supernode", "FL_LOG_LEVEL": "LOUD"})
-    world.turns(2)
+    world.context(FL_ROLE="supernode", FL_LOG_LEVEL="LOUD")
+    held = world.turn()
     assert world.units.calls == []
-    for name in ("FL_LOG_LEVEL", "FL_SUPERLINK_ADDRESS", "FL_SSL_CA_CERTFILE"):
-        assert name in world.gate.known["FL_ERROR"]
-    assert "READY" not in world.gate.known and "FL_READY" not in world.gate.known
+    for name in ("FL_SUPERLINK_ADDRESS", "FL_SSL_CA_CERTFILE", "FL_LOG_LEVEL"):
+        assert name in held["FL_ERROR"]
+        assert any(name in line for line in world.log)
+    assert "READY" not in held
 
 
-def test_another_version_than_the_image_holds_is_refused(world):
-    world.context({**SUPERLINK, "FLOWER_VERSION": "1.38.0"})
-    world.turns()
-    assert world.units.calls == [] and "FLOWER_VERSION: is 1.38.0, but this image holds 1.39.0" in world.gate.known["FL_ERROR"]
+def test_bad_context_stops_nothing_that_runs(world, handshake):
+    world.context(**NODE)
+    world.turn()
+    world.units.calls.clear()
+    world.context(**{**NODE, "FL_NUM_PARTITIONS": "none"})
+    held = world.turn()
+    assert world.units.calls == []
+    assert held["FL_ERROR"].startswith("FL_NUM_PARTITIONS")
+    world.context(**NODE)
+    assert "FL_ERROR" not in world.turn()
 
 
-def superlink_serves(world):
-    fingerprint = world.gate.known.get("FL_CERT_FINGERPRINT")
-    if fingerprint:
-        world.answer = fingerprint
-        options = {"grpc.keepalive_time_ms": 60000}
-        world.units.state["flower-superlink"] = {"servers": [{"addresses": ["0.0.0.0:9092"], "options": options}]}
+@pytest.mark.parametrize("role", ["", "gardener"])
+def test_unknown_role(world, role):
+    world.context(FL_ROLE=role)
+    assert world.turn()["FL_ERROR"].startswith("FL_ROLE")
 
 
-def test_a_superlink_is_ready_once_its_own_certificate_answers(world):
-    world.context(SUPERLINK)
-    world.turns(2)
-    assert world.units.calls == [("start", "flower-superlink")]
-    assert "READY" not in world.gate.known and "FL_ENDPOINT" not in world.gate.known
-    superlink_serves(world)
-    world.turns(2)
-    known = world.gate.known
-    assert (known["READY"], known["FL_READY"], known["FL_ENDPOINT"]) == ("YES", "YES", "10.10.11.100:9092")
-    assert "IP:10.10.11.100" in known["FL_CERT_SAN"] and known["FL_KEEPALIVE"] == "time_ms=60000"
-    assert "FL_ERROR" not in known
+def test_other_version_than_the_image_holds(world):
+    world.context(FL_ROLE="superlink", FLOWER_VERSION="1.38.0")
+    assert world.turn()["FL_ERROR"] == "FLOWER_VERSION: is 1.38.0, but this image holds 1.39.0"
+    assert world.units.calls == []
 
 
-def test_the_same_context_again_restarts_nothing_and_another_restarts_once(world):
-    world.context(SUPERLINK)
-    world.turns(2)
-    superlink_serves(world)
-    world.turns(2)
-    fingerprint = world.gate.known["FL_CERT_FINGERPRINT"]
-    world.context(SUPERLINK)
-    world.turns(3)
-    world.boot()
-    world.turns(3)
-    assert world.units.calls == [("start", "flower-superlink")]
-    world.context({**SUPERLINK, "FL_CERT_EXTRA_SAN": "IP:198.51.100.9"})
-    world.turns(3)
-    assert world.units.calls[1:] == [("restart", "flower-superlink")]
-    assert world.gate.known["FL_CERT_FINGERPRINT"] != fingerprint
-    assert "IP:198.51.100.9" in world.gate.known["FL_CERT_SAN"]
+class TestSuperNode:
+    def test_ready_only_when_flower_is_connected(self, world, handshake):
+        world.context(**NODE)
+        held = world.turn()
+        assert world.units.calls == [("start", "flower-supernode")]
+        assert held["FL_PARTITION_ID"] == "3"
+        assert held["FL_PEER_FINGERPRINT"] == "f" * 64
+        assert "READY" not in held
+        world.units.states["flower-supernode"] = connected(answered={})
+        assert "READY" not in world.turn()
+        world.units.states["flower-supernode"] = connected()
+        held = world.turn()
+        assert (held["READY"], held["FL_READY"]) == ("YES", "YES")
+        assert held["FL_KEEPALIVE"] == "time_ms=60000,timeout_ms=20000"
+        assert (world.paths.data / "partition-3.csv").exists()
+
+    def test_the_channel_of_another_address_does_not_count(self, world, handshake):
+        world.context(**NODE)
+        world.units.states["flower-supernode"] = connected("127.0.0.1:9092")
+        assert "READY" not in world.turn(3)
+
+    def test_an_old_answer_does_not_count(self, world, handshake):
+        world.context(**NODE)
+        world.units.states["flower-supernode"] = connected(last_answer=time.time() - 100)
+        assert "READY" not in world.turn(3)
+
+    def test_wrong_certificate_is_told_at_once_and_flower_not_started(self, world, handshake):
+        handshake["is"] = tls.Unreachable(
+            "SuperLink 10.10.10.5:9092 is not trusted: its certificate is not for this address", final=True
+        )
+        world.context(**NODE)
+        assert "not for this address" in world.turn()["FL_ERROR"]
+        assert world.units.calls == []
+        handshake["is"] = "a" * 64
+        held = world.turn()
+        assert "FL_ERROR" not in held
+        assert world.units.calls == [("start", "flower-supernode")]
+
+    def test_unreachable_is_told_only_when_it_lasts(self, world, handshake):
+        handshake["is"] = tls.Unreachable("SuperLink 10.10.10.5:9092 cannot be reached: no route", final=False)
+        world.context(**NODE)
+        assert "FL_ERROR" not in world.turn(10)
+        assert "cannot be reached" in world.turn(40)["FL_ERROR"]
+        assert world.units.calls == []
+
+    def test_lost_and_found(self, world, handshake):
+        world.context(**NODE)
+        world.turn()
+        world.units.states["flower-supernode"] = connected()
+        assert world.turn()["READY"] == "YES"
+        world.units.states["flower-supernode"] = connected(connectivity="TRANSIENT_FAILURE")
+        handshake["is"] = tls.Unreachable("cannot be reached", final=False)
+        assert world.turn(5)["READY"] == "YES"
+        assert world.turn(10)["READY"] == "NO"
+        world.units.states["flower-supernode"] = connected()
+        handshake["is"] = "f" * 64
+        assert world.turn()["READY"] == "YES"
+
+    def test_same_context_restarts_nothing(self, world, handshake):
+        world.context(**NODE)
+        world.turn(2)
+        world.units.calls.clear()
+        world.context(**NODE)
+        world.turn(20)
+        assert world.units.calls == []
+
+    @pytest.mark.parametrize(
+        "change", [{"FL_GRPC_KEEPALIVE_TIME": "30"}, {"FL_SSL_CA_CERTFILE": base64.b64encode(CA + CA).decode()}]
+    )
+    def test_what_flower_reads_restarts_it_once(self, world, handshake, change):
+        world.context(**NODE)
+        world.turn(2)
+        world.units.calls.clear()
+        world.context(**{**NODE, **change})
+        world.turn(5)
+        assert world.units.calls == [("restart", "flower-supernode")]
+
+    def test_user_attribute_does_what_context_does(self, world, handshake):
+        world.context(**NODE)
+        world.turn(2)
+        world.units.calls.clear()
+        world.gate.held["FL_GRPC_KEEPALIVE_TIME"] = "30"
+        world.turn(10)
+        assert world.units.calls == [("restart", "flower-supernode")]
+        assert "FL_GRPC_KEEPALIVE_TIME=30\n" in (world.paths.etc / "flower-supernode.env").read_text()
+
+    def test_not_a_ca(self, world, handshake, paths):
+        key, ca = tls.make_ca(tls.utcnow())
+        _key, leaf = tls.make_leaf(key, ca, ["DNS:x"], "x", tls.utcnow())
+        pem = leaf.public_bytes(tls.serialization.Encoding.PEM)
+        world.context(**{**NODE, "FL_SSL_CA_CERTFILE": base64.b64encode(pem).decode()})
+        assert "not a CA certificate" in world.turn()["FL_ERROR"]
+        assert world.units.calls == []
+
+    def test_partition_is_kept_and_not_copied_to_another_vm(self, world, handshake):
+        world.context(**NODE)
+        world.turn()
+        again = World(world.paths)
+        again.gate.service = None
+        again.context(**NODE)
+        assert again.turn()["FL_PARTITION_ID"] == "3"
+        other = World(world.paths)
+        other.context(**{**NODE, "VMID": "12"})
+        assert other.turn()["FL_PARTITION_ID"] == "2"
+
+    def test_no_partition_left(self, world, handshake):
+        world.context(**{**NODE, "FL_NUM_PARTITIONS": "3"})
+        assert world.turn()["FL_ERROR"].startswith("FL_NUM_PARTITIONS: is 3")
+        assert world.units.calls == []
 
 
-def siblings(*numbers):
-    nodes = [{"deploy_id": number, "vm_info": {"VM": {"ID": str(number), "USER_TEMPLATE": {}}}} for number in numbers]
-    return {"SERVICE": {"roles": [{"cardinality": len(numbers), "nodes": nodes}]}}
+class TestSuperLink:
+    @pytest.fixture
+    def superlink(self, world, handshake, monkeypatch):
+        def served(_host, _port, _ca, _timeout=5.0):
+            if "flower-superlink" not in world.units.running:
+                raise tls.Unreachable("refused", final=False)
+            return world.agent._role._certificate.fingerprint
 
+        monkeypatch.setattr(node_roles.tls, "handshake", served)
+        world.units.states["flower-superlink"] = {
+            "pid": 1, "channels": [],
+            "servers": [{"addresses": ["0.0.0.0:9092"], "options": {"grpc.keepalive_time_ms": 60000}}],
+        }  # fmt: skip
+        world.context(FL_ROLE="superlink", FL_CERT_EXTRA_SAN="IP:203.0.113.2")
+        return world
 
-def test_a_supernode_starts_only_with_its_partition(world):
-    world.context(SUPERNODE)
-    world.turns(3)
-    assert world.units.calls == [] and "FL_ERROR" not in world.gate.known
-    world.gate.service_answer = siblings(8, 9)
-    world.turns(2)
-    assert world.units.calls == [("start", "flower-supernode")]
-    assert "partition-id=3 num-partitions=4" in (world.paths.etc / "flower-supernode.args").read_text()
-    assert (world.gate.known["FL_PARTITION_ID"], world.gate.known["FL_PEER_FINGERPRINT"]) == ("3", "ab" * 32)
-    assert (world.paths.data / "partition-3.csv").exists()
-    # Kept: another answer after a reboot changes nothing.
-    world.gate.service_answer = siblings(9, 10)
-    world.boot()
-    world.turns(2)
-    assert world.gate.known["FL_PARTITION_ID"] == "3"
+    def test_publishes_everything(self, superlink):
+        held = superlink.turn(2)
+        assert held["FL_ENDPOINT"] == "10.10.10.5:9092"
+        assert held["FL_KEEPALIVE"] == "time_ms=60000"
+        assert base64.b64decode(held["FL_CA_CERT"]).startswith(b"-----BEGIN CERTIFICATE")
+        assert {"IP:10.10.10.5", "IP:203.0.113.2", "DNS:localhost"} <= set(held["FL_CERT_SAN"].split(","))
+        assert len(held["FL_CERT_FINGERPRINT"]) == 64
+        assert (held["FL_READY"], held["READY"], held["FL_TLS"], held["FL_NODES_ONLINE"]) == ("YES", "YES", "YES", "0")
 
+    def test_stale_readiness_of_an_earlier_boot_is_taken_back(self, superlink):
+        superlink.gate.held = {"READY": "YES", "FL_READY": "YES"}
+        superlink.units.start = lambda unit: superlink.units.calls.append(("start", unit))
+        assert superlink.turn()["READY"] == "NO"
 
-def test_a_partition_beyond_the_federation_is_a_fault(world):
-    world.context({**SUPERNODE, "FL_NUM_PARTITIONS": "3"})
-    world.gate.service_answer = siblings(8, 9)
-    world.turns(2)
-    assert world.units.calls == [] and world.gate.known["FL_ERROR"].startswith("FL_NUM_PARTITIONS: ")
+    def test_extra_name_renews_the_leaf_and_restarts(self, superlink):
+        before = dict(superlink.turn(2))
+        superlink.units.calls.clear()
+        superlink.context(FL_ROLE="superlink", FL_CERT_EXTRA_SAN="IP:203.0.113.2,DNS:fl.example.org")
+        after = superlink.turn(5)
+        assert superlink.units.calls == [("restart", "flower-superlink")]
+        assert "DNS:fl.example.org" in after["FL_CERT_SAN"]
+        assert after["FL_CA_CERT"] == before["FL_CA_CERT"]
+        assert after["FL_CERT_FINGERPRINT"] != before["FL_CERT_FINGERPRINT"]
 
+    def test_somebody_elses_answer_is_not_ours(self, superlink, monkeypatch):
+        monkeypatch.setattr(node_roles.tls, "handshake", lambda *_arguments: "0" * 64)
+        held = superlink.turn(60)
+        assert "READY" not in held
+        assert "something else answers" in held["FL_ERROR"]
 
-def test_a_certificate_that_is_not_trusted_is_told_at_once(world):
-    world.gate.service_answer = siblings(9)
-    world.answer = tls.Unreachable("SuperLink 10.10.10.5:9092 is not trusted: wrong CA", final=True)
-    world.context(SUPERNODE)
-    world.turns(2)
-    assert world.units.calls == [] and "wrong CA" in world.gate.known["FL_ERROR"]
-    world.answer = "ab" * 32
-    world.turns(3)
-    assert world.units.calls == [("start", "flower-supernode")] and "FL_ERROR" not in world.gate.known
+    def test_onegate_down_and_back(self, superlink):
+        superlink.gate.fails = True
+        superlink.turn(5)
+        assert superlink.units.calls == [("start", "flower-superlink")]
+        assert superlink.gate.held == {}
+        assert sum("OneGate" in line for line in superlink.log) == 1
+        superlink.gate.fails = False
+        assert superlink.turn(6)["READY"] == "YES"
 
-
-def test_an_unreachable_superlink_is_told_only_when_it_lasts(world):
-    world.gate.service_answer = siblings(9)
-    world.answer = tls.Unreachable("SuperLink 10.10.10.5:9092 cannot be reached: Connection refused", final=False)
-    world.context(SUPERNODE)
-    world.turns(int(node_roles.GRACE_S) - 5)
-    assert "FL_ERROR" not in world.gate.known
-    world.turns(20)
-    assert "Connection refused" in world.gate.known["FL_ERROR"] and world.units.calls == []
-
-
-def test_a_supernode_is_ready_only_when_flower_itself_is_connected(world, monkeypatch):
-    monkeypatch.setattr(node_roles.time, "time", lambda: 5000.0)
-    world.gate.service_answer = siblings(9)
-    world.context(SUPERNODE)
-    channel = {"target": "10.10.10.5:9092", "options": {}, "connectivity": "READY"}
-    # The channel is up and something was answered, but the node is not activated.
-    channel.update(answered={"Other": 4999.0}, last_answer=4999.0)
-    world.units.state["flower-supernode"] = {"channels": [channel]}
-    world.turns(3)
-    assert "READY" not in world.gate.known
-    channel["answered"], channel["last_answer"] = {"ActivateNode": 4999.0}, 4999.0
-    world.turns(2)
-    assert (world.gate.known["READY"], world.gate.known["FL_READY"]) == ("YES", "YES")
-    channel["connectivity"] = "TRANSIENT_FAILURE"
-    world.turns(3)
-    assert world.gate.known["READY"] == "YES"
-    world.turns(12)
-    assert (world.gate.known["READY"], world.gate.known["FL_READY"]) == ("NO", "NO")
-
-
-def test_onegate_out_of_order_does_not_stop_the_work(world, monkeypatch):
-    def broken():
-        raise GateError("OneGate cannot be reached")
-
-    monkeypatch.setattr(world.gate, "attributes", broken)
-    world.context(SUPERLINK)
-    world.turns(5)
-    assert world.units.calls == [("start", "flower-superlink")]
+    def test_unserved_request_waits(self, superlink):
+        superlink.gate.held["FL_RUN_REQUEST"] = "../../etc rounds=3"
+        held = superlink.turn(8)
+        assert held["FL_RUN_STATUS"] == "failed"
+        assert "FL_RUN_REQUEST" in held["FL_RUN_ERROR"]
