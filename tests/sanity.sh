@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ansible-test sanity on a copy of the tracked files: it wants the path ansible_collections/NAMESPACE/NAME and a tree of its own.
+# ansible-test sanity on a copy of what the collection ships: it wants the path ansible_collections/NAMESPACE/NAME and a tree of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 here=$PWD
 copy=$here/.build/sanity/ansible_collections/oneflower/federation
 rm -rf "$copy"
 mkdir -p "$copy"
-git ls-files -z | while IFS= read -r -d '' file; do
+# What the collection ships is what galaxy.yml does not leave out; tests/config.yml is for ansible-test itself.
+git ls-files -z -- . ':!lab' ':!tests' ':!.ci' ':!benchmarks' tests/config.yml | while IFS= read -r -d '' file; do
     [ -e "$file" ] && printf '%s\0' "$file"
 done | tar --null -T - -cf - | tar -xf - -C "$copy"
 

@@ -138,8 +138,8 @@ def main():
         if missing:
             calls = ", ".join(f"{peer.public_key} at {peer.endpoint}" for peer in missing)
             module.fail_json(
-                msg=f"no handshake on {name} within {module.params['wait']} s with {calls}. Is that UDP port open towards the peer, "
-                "and does the peer know this host's public key?"
+                msg=f"no handshake on {name} within {module.params['wait']} s with {calls}. Is that UDP port open towards the "
+                "peer, and does the peer know this host's public key?"
             )
     now = time.time()
     module.exit_json(

@@ -105,7 +105,11 @@ def test_routes_are_the_allowed_networks_outside_the_overlay():
 
 @pytest.mark.parametrize(
     ("more", "word"),
-    [({"public_key": "abc"}, "public_key"), ({"preshared_key": "abc"}, "preshared_key"), ({"allowed_ips": ["10.0.0.1/8"]}, "host bits")],
+    [
+        ({"public_key": "abc"}, "public_key"),
+        ({"preshared_key": "abc"}, "preshared_key"),
+        ({"allowed_ips": ["10.0.0.1/8"]}, "host bits"),
+    ],
 )
 def test_faults_are_named(more, word):
     (fault,) = wireguard.faults([{**HUB, **more}])
