@@ -32,8 +32,7 @@ MACHINE_PACKAGES = {
     "nsenter": "util-linux",
 }
 GUEST_PACKAGES = (
-    "systemd-sysv", "libnss-systemd", "dbus", "openssh-server", "sudo", "python3", "python3-packaging", "python3-venv",
-    "nftables", "iproute2",
+    "systemd-sysv", "libnss-systemd", "dbus", "openssh-server", "sudo", "python3", "python3-venv", "nftables", "iproute2",
     "iputils-ping", "wireguard-tools", "wireguard-go", "conntrack", "openssl", "curl", "ca-certificates", "procps", "tcpdump",
 )  # fmt: skip
 SUITE = "bookworm"

@@ -92,15 +92,16 @@ def build() -> None:
         load_router(topology.DYNAMIC_ADDRESSES[0])
 
 
-def load_router(dynamic_address: str, faults: tuple[str, ...] = ()) -> None:
-    """(Re)load the router's rules; `faults` are nft rules that come first."""
-    shell.inside(ROUTER, "nft", "-f", "-", text_in=router_rules(dynamic_address, faults))
+def load_router(dynamic_address: str) -> None:
+    """(Re)load the router's rules, with the faults that are in force."""
+    state = topology.STATE / "router"
+    state.mkdir(parents=True, exist_ok=True)
+    rules = tuple(rule for file in sorted(state.glob("fault-*")) for rule in file.read_text().splitlines())
+    shell.inside(ROUTER, "nft", "-f", "-", text_in=router_rules(dynamic_address, rules))
     shell.inside(
         ROUTER, "sysctl", "-qw", f"net.netfilter.nf_conntrack_tcp_timeout_established={topology.IDLE_TIMEOUT_S}",
         "net.netfilter.nf_conntrack_tcp_loose=0",
     )  # fmt: skip
-    state = topology.STATE / "router"
-    state.mkdir(parents=True, exist_ok=True)
     (state / "dynamic").write_text(dynamic_address)
 
 
@@ -153,7 +154,10 @@ def fault(letter: str, *, cut: bool = False, loss_percent: int = 0) -> None:
             rules.append(f'{direction} "{device}" drop')
         elif loss_percent:
             rules.append(f'{direction} "{device}" numgen random mod 100 < {int(loss_percent)} drop')
-    load_router((topology.STATE / "router" / "dynamic").read_text().strip(), tuple(rules))
+    state = topology.STATE / "router"
+    # One file per site, so that neither a fault elsewhere nor a new address heals this one.
+    (state / f"fault-{letter}").write_text("\n".join(rules))
+    load_router((state / "dynamic").read_text().strip())
 
 
 def remove(host: str) -> None:

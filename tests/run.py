@@ -25,7 +25,7 @@ COMMANDS = {
     ],
     "sanity": [["tests/sanity.sh"]],
 }
-PYTEST = {"unit": ["tests/unit"], "lab": ["tests/integration/test_walkthrough.py"]}
+PYTEST = {"unit": ["tests/unit"], "lab": ["tests/integration/lab", "tests/integration/test_walkthrough.py"]}
 STAGES = ("lint", "unit", "sanity", "lab")
 
 

@@ -77,7 +77,7 @@ def _run(grid: Grid, progress: Progress, rounds: int, wanted: int) -> None:
             progress.write(round=exchange - 1, losses=[*progress.state["losses"], loss], **trained)
         if exchange <= rounds:
             padded = [[np.pad(array, (0, size - len(array))) for array in reply["arrays"]] for reply in replies]
-            weights = model.aggregate(weights, [(learned, held) for learned, held in padded])
+            weights = model.aggregate(weights, padded)
             trained = {
                 "partitions": sorted({reply["partition"] for reply in replies}),
                 "nodes": len({reply["node"] for reply in replies}),
