@@ -64,5 +64,5 @@ sanity: .venv/.test ## ansible-test sanity on a copy of the tracked files
 	@tests/sanity.sh
 
 .PHONY: test
-test: .venv/.test collection ## All tests
+test: .venv/.test setup ## All tests
 	@.venv/bin/python tests/run.py
