@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From CONTEXT to a federation, and what happens to it then. The tests build on one another, in this order."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+
+import pytest
+
+from tests.integration.appliance.conftest import NAME
+
+
+@pytest.fixture(scope="module")
+def superlink(federation):
+    host = federation.superlink
+    host.context(FL_ROLE="superlink", FL_CERT_EXTRA_SAN="IP:203.0.113.2")
+    host.ready()
+    return host
+
+
+@pytest.fixture(scope="module")
+def nodes(federation, superlink):
+    for node in federation.nodes:
+        node.context(**federation.node_context())
+    for node in federation.nodes:
+        node.ready()
+    return federation.nodes
+
+
+def sockets(host) -> set[str]:
+    return set(re.findall(r"^LISTEN\s+\d+\s+\d+\s+(\S+)", host.inside("ss", "-Hltn"), flags=re.MULTILINE))
+
+
+def test_superlink_serves_and_says_so(superlink):
+    held = superlink.attributes
+    assert held["FL_ENDPOINT"] == f"{superlink.address}:9092"
+    assert {f"IP:{superlink.address}", "IP:203.0.113.2", "DNS:superlink"} <= set(held["FL_CERT_SAN"].split(","))
+    assert held["FL_KEEPALIVE"] == "time_ms=60000,timeout_ms=20000,permit=1,max_pings=0,min_interval_ms=30000"
+    assert (held["FL_TLS"], held["FL_READY"], held["FL_VERSION"], held["FL_ROLE"]) == ("YES", "YES", "1.39.0", "superlink")
+
+
+def test_only_the_fleet_api_is_open(superlink):
+    listening = sockets(superlink)
+    assert "*:9092" in listening
+    assert "127.0.0.1:8000" in listening
+    assert {entry for entry in listening if not entry.startswith(("127.", "[::1]"))} <= {"*:9092", "0.0.0.0:22", "[::]:22"}
+
+
+def test_the_service_user_cannot_read_the_ca_key(superlink):
+    assert superlink.inside("stat", "-c", "%a %U", "/var/lib/oneflower/ca.key").split() == ["600", "root"]
+    for path in ("/var/lib/oneflower/ca.key", "/run/oneflower/context.json"):
+        assert "denied" in superlink.inside("runuser", "-u", "flower", "--", "cat", path, check=False)
+    assert superlink.inside("stat", "-c", "%a %U %G", "/etc/flower/tls/server.key").split() == ["640", "root", "flower"]
+
+
+def test_supernodes_are_verified_connected_and_counted(federation, superlink, nodes):
+    federation.online(2)
+    for node in nodes:
+        assert node.attributes["FL_PEER_FINGERPRINT"] == superlink.attributes["FL_CERT_FINGERPRINT"]
+        assert node.attributes["FL_SUPERLINK"] == f"{superlink.address}:9092"
+        # The last is what the kernel reports for the connection: dead peers are noticed after that.
+        assert node.attributes["FL_KEEPALIVE"] == "time_ms=60000,timeout_ms=20000,permit=1,max_pings=0,tcp_user_timeout_ms=20000"
+        assert "127.0.0.1:9094" in sockets(node)
+    assert [node.attributes["FL_PARTITION_ID"] for node in nodes] == ["0", "1"]
+
+
+def test_trains(superlink, nodes):
+    superlink.attributes["FL_RUN_REQUEST"] = "first rounds=3"
+    superlink.wait(120, lambda held: held.get("FL_RUN_ID") == "first" and held["FL_RUN_STATUS"] != "running")
+    held = superlink.attributes
+    assert (held["FL_RUN_STATUS"], held["FL_RUN_ERROR"]) == ("finished", "")
+    assert (held["FL_RUN_ROUND"], held["FL_RUN_NODES"], held["FL_RUN_PARTITIONS"]) == ("3", "2", "0,1")
+    losses = [float(loss) for loss in held["FL_RUN_LOSS"].split(",")]
+    assert len(losses) == 3
+    assert losses[0] > 3 * losses[1] > 9 * losses[2]
+
+
+def test_same_context_again_restarts_nothing(federation, superlink, nodes):
+    before = [superlink.main_pid("flower-superlink"), *(node.main_pid("flower-supernode") for node in nodes)]
+    superlink.context(FL_ROLE="superlink", FL_CERT_EXTRA_SAN="IP:203.0.113.2")
+    for node in nodes:
+        node.context(**federation.node_context())
+    time.sleep(4)
+    assert [superlink.main_pid("flower-superlink"), *(node.main_pid("flower-supernode") for node in nodes)] == before
+    assert all(host.attributes["READY"] == "YES" for host in (superlink, *nodes))
+
+
+def test_bad_context_changes_nothing_and_is_told(federation, nodes):
+    before = nodes[0].main_pid("flower-supernode")
+    nodes[0].context(**federation.node_context(FL_LOG_LEVEL="LOUD", FL_NUM_PARTITIONS="some"))
+    nodes[0].wait(10, lambda held: "FL_ERROR" in held)
+    assert "FL_LOG_LEVEL" in nodes[0].attributes["FL_ERROR"]
+    assert "FL_NUM_PARTITIONS" in nodes[0].attributes["FL_ERROR"]
+    assert nodes[0].main_pid("flower-supernode") == before
+    nodes[0].context(**federation.node_context())
+    nodes[0].ready()
+    assert nodes[0].main_pid("flower-supernode") == before
+
+
+def test_keepalive_changed_through_a_user_attribute(nodes):
+    before = nodes[1].main_pid("flower-supernode")
+    nodes[1].attributes["FL_GRPC_KEEPALIVE_TIMEOUT"] = "10"
+    nodes[1].wait(
+        30, lambda held: held.get("FL_KEEPALIVE", "").endswith("timeout_ms=10000,permit=1,max_pings=0,tcp_user_timeout_ms=10000")
+    )
+    nodes[1].ready()
+    assert nodes[1].main_pid("flower-supernode") != before
+
+
+def test_wrong_ca(federation, nodes):
+    other = "/etc/ssl/certs/ssl-cert-snakeoil.pem"
+    nodes[0].inside(
+        "sh", "-c",
+        f"mkdir -p /etc/ssl/certs; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj /CN=other "
+        f"-addext basicConstraints=critical,CA:TRUE -keyout /dev/null -out {other} 2>/dev/null",
+    )  # fmt: skip
+    wrong = nodes[0].inside("base64", "-w0", other).strip()
+    nodes[0].context(**federation.node_context(FL_SSL_CA_CERTFILE=wrong))
+    nodes[0].wait(20, lambda held: "not signed by the CA" in held.get("FL_ERROR", "") and held["READY"] == "NO")
+    nodes[0].context(**federation.node_context())
+    nodes[0].ready()
+
+
+def test_wrong_name_then_a_certificate_with_it(federation, superlink, nodes):
+    nodes[0].inside("sh", "-c", f"echo '{superlink.address} fl.example.org' >> /etc/hosts")
+    context = federation.node_context(FL_SUPERLINK_ADDRESS="fl.example.org:9092")
+    nodes[0].context(**context)
+    nodes[0].wait(20, lambda held: "not for this address" in held.get("FL_ERROR", "") and held["READY"] == "NO")
+    ca, before = superlink.attributes["FL_CA_CERT"], superlink.attributes["FL_CERT_FINGERPRINT"]
+    superlink.context(FL_ROLE="superlink", FL_CERT_EXTRA_SAN="IP:203.0.113.2,DNS:fl.example.org")
+    superlink.wait(30, lambda held: held["FL_CERT_FINGERPRINT"] != before and held["READY"] == "YES")
+    assert superlink.attributes["FL_CA_CERT"] == ca
+    nodes[0].ready(60)
+    assert nodes[0].attributes["FL_PEER_FINGERPRINT"] == superlink.attributes["FL_CERT_FINGERPRINT"]
+    nodes[1].ready(60)
+    nodes[0].context(**federation.node_context())
+    nodes[0].ready()
+
+
+def test_killed_superlink_comes_back_and_so_do_the_nodes(federation, superlink, nodes):
+    before = superlink.main_pid("flower-superlink")
+    superlink.inside("kill", "-9", str(before))
+    superlink.wait(30, lambda held: held["READY"] == "YES" and superlink.main_pid("flower-superlink") not in (0, before))
+    federation.online(2, 90)
+    for node in nodes:
+        node.ready(90)
+
+
+def test_dead_connection_is_noticed_within_the_keepalive_timeout(federation, superlink, nodes):
+    """A firewall that lost its state: the connection's packets vanish both ways, new connections pass."""
+    node, namespace = nodes[0], f"{NAME}-{nodes[0].name}"
+
+    def ports() -> set[str]:
+        return set(re.findall(r":(\d+)\s+\S+:9092", node.inside("ss", "-Htn", "state", "established", "dport", "=", ":9092")))
+
+    before = ports()
+    assert before
+    elements = ", ".join(before)
+    rules = (
+        "table inet lost {\n"
+        f" chain outwards {{ type filter hook output priority 0; tcp dport 9092 tcp sport {{ {elements} }} drop; }}\n"
+        f" chain inwards {{ type filter hook input priority 0; tcp sport 9092 tcp dport {{ {elements} }} drop; }}\n"
+        "}\n"
+    )
+    subprocess.run(["nsenter", f"--net=/run/netns/{namespace}", "nft", "-f", "-"], input=rules, text=True, check=True)
+    started = time.monotonic()
+    while not ports() - before:
+        assert time.monotonic() - started < 60
+        time.sleep(0.2)
+    took = time.monotonic() - started
+    subprocess.run(["nsenter", f"--net=/run/netns/{namespace}", "nft", "delete", "table", "inet", "lost"], check=True)
+    print(f"noticed after {took:.1f} s")
+    assert 15 < took < 30
+    node.ready(60)
+
+
+def test_reboot_keeps_ca_and_partition(federation, superlink, nodes):
+    ca, fingerprint = superlink.attributes["FL_CA_CERT"], superlink.attributes["FL_CERT_FINGERPRINT"]
+    for host in (superlink, nodes[1]):
+        federation.lab("reboot", host.name)
+    superlink.wait(60, lambda held: held["READY"] == "NO")
+    superlink.ready(60)
+    assert (superlink.attributes["FL_CA_CERT"], superlink.attributes["FL_CERT_FINGERPRINT"]) == (ca, fingerprint)
+    for node in nodes:
+        node.ready(90)
+    assert nodes[1].attributes["FL_PARTITION_ID"] == "1"
+    federation.online(2, 90)
+    superlink.attributes["FL_RUN_REQUEST"] = "second rounds=2"
+    superlink.wait(120, lambda held: held["FL_RUN_ID"] == "second" and held["FL_RUN_STATUS"] != "running")
+    assert (superlink.attributes["FL_RUN_STATUS"], superlink.attributes["FL_RUN_PARTITIONS"]) == ("finished", "0,1")
