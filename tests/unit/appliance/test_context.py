@@ -73,6 +73,12 @@ class TestLatest:
         state = context.latest(state, {self.KEY: "90"}, {self.KEY: "30"})
         assert state["values"] == {self.KEY: "90"}
 
+    def test_a_change_of_one_keeps_the_others(self):
+        other = "FL_LOG_LEVEL"
+        state = context.latest({}, {self.KEY: "60", other: "INFO"}, {self.KEY: "30", other: "INFO"})
+        state = context.latest(state, {self.KEY: "60", other: "DEBUG"}, {self.KEY: "30", other: "INFO"})
+        assert state["values"] == {self.KEY: "30", other: "DEBUG"}
+
     def test_role_and_address_do_not_follow_attributes(self):
         state = context.latest({}, {"FL_ROLE": "supernode"}, {"FL_ROLE": "superlink", "FL_SUPERLINK_ADDRESS": "evil:1"})
         assert state["values"] == {}

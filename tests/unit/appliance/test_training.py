@@ -48,14 +48,14 @@ def progress(world, identifier, **state):
     (world.paths.runs / f"{identifier}.json").write_text(json.dumps(state))
 
 
-def tick(world, request="r1 rounds=2", serving=True, online=4):
-    world.training.tick(request, serving=serving, online=online)
+def tick(world, request="r1 rounds=2", serving=True):
+    world.training.tick(request, serving=serving)
     return world.training.attributes()
 
 
 def test_requests():
-    assert training.parse_request("17 rounds=5") == ("17", 5, None)
-    assert training.parse_request("17") == ("17", 3, None)
+    assert training.parse_request("17 rounds=5") == ("17", 5, 1)
+    assert training.parse_request("17") == ("17", 3, 1)
     assert training.parse_request("17 nodes=4 rounds=1") == ("17", 1, 4)
     for text in ("../x", "17 rounds=0", "17 rounds=x", "17 rounds=3;reboot", "17 color=red", "x" * 65):
         with pytest.raises(ValueError, match="FL_RUN_REQUEST"):
@@ -64,7 +64,7 @@ def test_requests():
 
 def test_a_run_from_request_to_result(world):
     assert tick(world)["FL_RUN_STATUS"] == "running"
-    assert world.flwr.submitted == [("r1", 2, 4)]
+    assert world.flwr.submitted == [("r1", 2, 1)]
     world.flwr.submission.done = True
     assert tick(world)["FL_RUN_ROUND"] == "0"
     progress(world, "r1", round=1, losses=[0.5], partitions=[3, 0, 1, 2], nodes=4, seconds=7.04)

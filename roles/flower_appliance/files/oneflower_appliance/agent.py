@@ -19,7 +19,7 @@ from .paths import Paths, write_atomic
 from .publish import GateClient, Publisher
 from .units import Units
 
-TURN_S = 1.0
+TURN_BUSY_S, TURN_S = 0.5, 1.0
 # How often OneGate is asked for the VM's user attributes: while something is under way, and otherwise.
 POLL_BUSY_S, POLL_S = 1.0, 5.0
 # After OneGate failed, it is left alone for this long.
@@ -27,7 +27,7 @@ GATE_PAUSE_S = 3.0
 
 
 class Agent:
-    """`turn` is called once a second; `client` makes the OneGate client (another one in tests)."""
+    """`turn` is called every half or whole second; `client` makes the OneGate client (another one in tests)."""
 
     def __init__(
         self,
@@ -84,8 +84,7 @@ class Agent:
     def _poll(self) -> None:
         if self._publisher is None or self._host.clock() < self._gate_pause:
             return
-        busy = bool(self._faults) or self._role is None or self._role.busy
-        if self._host.clock() - self._polled < (POLL_BUSY_S if busy else POLL_S) - TURN_S / 2:
+        if self._host.clock() - self._polled < (POLL_BUSY_S if self.busy else POLL_S) - TURN_BUSY_S / 2:
             return
         try:
             self._publisher.refresh()
@@ -93,6 +92,11 @@ class Agent:
             self._gate_works()
         except GateError as error:
             self._gate_failed(error)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way that somebody waits for."""
+        return bool(self._faults) or self._role is None or self._role.busy
 
     def _attributes(self) -> Mapping[str, str]:
         return (self._publisher.known if self._publisher else None) or {}
@@ -180,4 +184,4 @@ def run(paths: Paths, installed_version: str) -> None:
     while True:
         started = time.monotonic()
         agent.turn()
-        time.sleep(max(0.1, TURN_S - (time.monotonic() - started)))
+        time.sleep(max(0.1, (TURN_BUSY_S if agent.busy else TURN_S) - (time.monotonic() - started)))

@@ -161,7 +161,7 @@ class SuperLink:
             report.faults.append(f"the SuperLink does not serve: {self._reason}{self._last_words()}")
         elif self._serving:
             self._failing.seconds(False)
-        self.training.tick(attributes.get("FL_RUN_REQUEST", ""), serving=self._serving, online=self._nodes or 0)
+        self.training.tick(attributes.get("FL_RUN_REQUEST", ""), serving=self._serving)
         lan = f"[{found[0]}]" if ":" in found[0] else found[0]
         certificate = self._certificate
         report.attributes = {

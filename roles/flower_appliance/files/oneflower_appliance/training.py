@@ -21,18 +21,18 @@ SUBMIT_TIMEOUT_S = 60.0
 STALLED_S = 900.0
 
 
-def parse_request(text: str) -> tuple[str, int, int | None]:
-    """ "<id> rounds=3 [nodes=4]" as (id, rounds, nodes or None). Raises ValueError."""
+def parse_request(text: str) -> tuple[str, int, int]:
+    """ "<id> [rounds=3] [nodes=1]" as (id, rounds, SuperNodes to wait for). Raises ValueError."""
     identifier, *pairs = text.split()
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", identifier):
         raise ValueError(f"FL_RUN_REQUEST: id {identifier[:70]!r} must be 1 to 64 of A-Z a-z 0-9 . _ -")
-    values = {"rounds": "3"}
+    values = {"rounds": "3", "nodes": "1"}
     for pair in pairs:
         key, _equals, value = pair.partition("=")
         if key not in ("rounds", "nodes") or not re.fullmatch(r"[1-9][0-9]{0,3}", value):
             raise ValueError(f"FL_RUN_REQUEST: {pair[:70]!r} is not rounds=N or nodes=N with N from 1 to 9999")
         values[key] = value
-    return identifier, int(values["rounds"]), int(values["nodes"]) if "nodes" in values else None
+    return identifier, int(values["rounds"]), int(values["nodes"])
 
 
 def describe(run: Mapping[str, Any]) -> dict[str, str]:
@@ -128,18 +128,18 @@ class Training:
     def attributes(self) -> dict[str, str]:
         return describe(self.run) if self.run else {}
 
-    def tick(self, request: str, *, serving: bool, online: int) -> None:
-        """Take up a new request, and follow the run under way. `online` is how many SuperNodes are."""
+    def tick(self, request: str, *, serving: bool) -> None:
+        """Take up a new request while the SuperLink is `serving`, and follow the run under way."""
         if self.busy:
             self._follow()
         elif serving and request.strip():
-            self._take(request, online)
+            self._take(request)
 
-    def _take(self, request: str, online: int) -> None:
+    def _take(self, request: str) -> None:
         try:
             identifier, rounds, nodes = parse_request(request)
         except ValueError as error:
-            identifier, rounds, nodes = request.split()[0][:64], 0, None
+            identifier = request.split()[0][:64]
             if not self.run or self.run["id"] != identifier:
                 self.run = {"id": identifier, "rounds": 0}
                 self._change(status="failed", error=str(error))
@@ -151,8 +151,8 @@ class Training:
         self.run = {"id": identifier, "rounds": rounds}
         self._since = self._news = self._clock()
         self._change(status="running")
-        self._log(f"run {identifier}: {rounds} rounds on {nodes or max(1, online)} SuperNodes")
-        self._submission = self._flwr.submit(identifier, rounds, nodes or max(1, online))
+        self._log(f"run {identifier}: {rounds} rounds")
+        self._submission = self._flwr.submit(identifier, rounds, nodes)
 
     def _follow(self) -> None:
         assert self.run is not None

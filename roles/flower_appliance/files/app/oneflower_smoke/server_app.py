@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid, ServerApp
 
 from oneflower_smoke import model
@@ -112,6 +113,8 @@ def _exchange(grid: Grid, weights: np.ndarray, number: int, *, train: bool) -> l
     while waiting:
         for message in grid.pull_messages(waiting):
             waiting.discard(message.metadata.reply_to_message_id)
+            if message.has_error() and message.error.code == ErrorCode.NODE_UNAVAILABLE:
+                continue  # went away; whether its partition was missed shows in the result
             if message.has_error():
                 raise RuntimeError(f"SuperNode {message.metadata.src_node_id} failed: {message.error.reason}")
             metrics = message.content["metrics"]
@@ -128,4 +131,6 @@ def _exchange(grid: Grid, weights: np.ndarray, number: int, *, train: bool) -> l
             raise TimeoutError(f"{len(waiting)} SuperNodes did not answer within {EXCHANGE_TIMEOUT_S:.0f} s")
         if waiting:
             time.sleep(POLL_S)
+    if not replies:
+        raise RuntimeError("no SuperNode answered")
     return replies
