@@ -125,7 +125,7 @@ VARIABLES: tuple[Variable, ...] = (
              rule=_listen),
     Variable("FL_DATABASE", "text", "state.db", (SUPERLINK,), "File name of the SuperLink state", rule=_database),
     Variable("FL_SUPERLINK_ADDRESS", "text", "", (SUPERNODE,), "SuperLink address, host:port", mandatory=True, rule=_address),
-    Variable("FL_SSL_CA_CERTFILE", "text64", "", (SUPERNODE,), "CA certificate that the SuperLink is verified with, base64 PEM",
+    Variable("FL_SSL_CA_CERTFILE", "text64", "", (SUPERNODE,), "CA certificates that the SuperLink is verified with, base64 of PEM; required with TLS",
              rule=_certificate),
     Variable("FL_PARTITION_OFFSET", "number", "0", (SUPERNODE,), "Number of the first partition of this site"),
     Variable("FL_NUM_PARTITIONS", "number", "1", (SUPERNODE,), "Number of partitions in the federation",
@@ -180,3 +180,14 @@ def validate(role: str, values: Mapping[str, str]) -> tuple[dict[str, str], list
     if role == SUPERNODE and clean["FL_TLS_ENABLED"] == "YES" and not clean["FL_SSL_CA_CERTFILE"]:
         faults.append("FL_SSL_CA_CERTFILE: is mandatory while FL_TLS_ENABLED is YES and has no value")
     return clean, faults
+
+
+def reference() -> str:
+    """The vocabulary as a Markdown table; it stands in docs/context.md."""
+    lines = ["| variable | of | type | default | meaning |", "|---|---|---|---|---|"]
+    for variable in VARIABLES:
+        kind = f"one of {', '.join(variable.options)}" if variable.options else variable.type
+        default = "required" if variable.mandatory else f"`{variable.default}`" if variable.default else ""
+        of = "both" if variable.roles == BOTH else {SUPERLINK: "SuperLink", SUPERNODE: "SuperNode"}[variable.roles[0]]
+        lines.append(f"| `{variable.name}` | {of} | {kind} | {default} | {variable.help} |")
+    return "\n".join(lines) + "\n"

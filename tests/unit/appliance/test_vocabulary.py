@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import base64
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils import flower_versions, vocabulary
 
+ROOT = Path(__file__).parents[3]
 PEM = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").decode()
 NODE = {"FL_SUPERLINK_ADDRESS": "10.10.10.5:9092", "FL_SSL_CA_CERTFILE": PEM}
 
@@ -92,3 +95,8 @@ def test_versions():
     assert (version.fleet_transport, version.fleet_port, version.control_port, version.keepalive) == ("grpc", 9092, 8000, True)
     with pytest.raises(ValueError, match=r"known are .*1\.39\.0"):
         flower_versions.lookup("1.42.0")
+
+
+def test_the_reference_page_is_current():
+    page = (ROOT / "docs/context.md").read_text()
+    assert vocabulary.reference() in page, "run python docs/update.py"
