@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import base64
-
 from pathlib import Path
 
 import pytest
