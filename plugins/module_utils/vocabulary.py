@@ -125,7 +125,7 @@ VARIABLES: tuple[Variable, ...] = (
              rule=_listen),
     Variable("FL_DATABASE", "text", "state.db", (SUPERLINK,), "File name of the SuperLink state", rule=_database),
     Variable("FL_SUPERLINK_ADDRESS", "text", "", (SUPERNODE,), "SuperLink address, host:port", mandatory=True, rule=_address),
-    Variable("FL_SSL_CA_CERTFILE", "text64", "", (SUPERNODE,), "CA certificates to verify the SuperLink with, base64 of PEM; required with TLS",
+    Variable("FL_SSL_CA_CERTFILE", "text64", "", (SUPERNODE,), "CA of the SuperLink, base64 of PEM; required with TLS",
              rule=_certificate),
     Variable("FL_PARTITION_OFFSET", "number", "0", (SUPERNODE,), "Number of the first partition of this site"),
     Variable("FL_NUM_PARTITIONS", "number", "1", (SUPERNODE,), "Number of partitions in the federation",
