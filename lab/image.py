@@ -105,7 +105,9 @@ def layers(image: str) -> list[Path]:
 
 
 def build() -> None:
-    """Make what is missing."""
+    """Make what is missing; where nothing is, another's build is not waited for."""
+    if all(path.is_dir() for path in (base_path(), wheels_path(), appliance_path())):
+        return
     with lock():
         _build_base()
         _build_wheels()
