@@ -1,15 +1,14 @@
 # Copyright (c) 2026, oneflower.federation contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""oned over XML-RPC: pyone's client on a transport that keeps its deadline and its TLS settings. No policy.
+"""oned over XML-RPC: the standard library's marshalling on a transport that keeps its deadline and its TLS settings. No policy.
 
-pyone builds the calls. Its answers are read here: its XML binding ends in an IndexError on an empty string and drops
-the error code's context, and plain dicts are what tasks return anyway.
+pyone is not used: all that would be left of it is the session in front of the arguments. Importing it costs more than the
+whole task (see benchmarks/api_tasks), its time-outs do not stop a silent server, and its XML binding fails on an empty string.
 """
 
 from __future__ import annotations
 
-import traceback
 import typing as t
 import xmlrpc.client
 from collections.abc import Callable
@@ -28,14 +27,6 @@ from .errors import (
 from .formats import FORBIDDEN, as_dict, as_list, to_int, xml_to_data
 from .transport import HttpClient, check_status, excerpt, is_html
 
-try:
-    import pyone
-except ImportError:
-    pyone = None
-    PYONE_ERROR: str | None = traceback.format_exc()
-else:
-    PYONE_ERROR = None
-
 _ERRORS: dict[int, type[OpenNebulaError]] = {0x100: AuthenticationFailed, 0x200: NotAllowed, 0x400: NotFound}
 _HINTS = {
     0x100: "Check username and password, or auth_file.",
@@ -43,45 +34,6 @@ _HINTS = {
     "federation master": "Writes to users and zones need the master zone's oned.",
 }
 _READS = frozenset({"info", "infoextended", "version", "raftstatus", "config"})
-
-
-class _Transport(xmlrpc.client.Transport):
-    """Carries one XML-RPC call over HttpClient."""
-
-    def __init__(self, client: HttpClient) -> None:
-        super().__init__()
-        self._client = client
-        self.method = ""
-        self.repeatable = False
-
-    def request(self, host: t.Any, handler: str, request_body: t.Any, verbose: bool = False) -> t.Any:
-        answer = self._client.request(
-            "POST", "", request_body, {"Content-Type": "text/xml"}, method=self.method, repeatable=self.repeatable
-        )
-        url = self._client.url
-        check_status(answer, url, self.method)
-        if answer.status != 200 or is_html(answer):
-            raise BadAnswer(
-                f"not an XML-RPC answer: {excerpt(answer.body)}",
-                code=answer.status,
-                endpoint=url,
-                method=self.method,
-                hint="Is this oned's XML-RPC endpoint (http://HOST:2633/RPC2)?",
-            )
-        try:
-            parser, unmarshaller = self.getparser()
-            parser.feed(answer.body)
-            parser.close()
-            return unmarshaller.close()
-        except xmlrpc.client.Fault as fault:
-            raise Refused(fault.faultString, code=fault.faultCode, endpoint=url, method=self.method) from None
-        except (ExpatError, xmlrpc.client.ResponseError, ValueError, LookupError, TypeError) as error:
-            raise BadAnswer(
-                f"not an XML-RPC answer: {excerpt(answer.body)} ({type(error).__name__})",
-                endpoint=url,
-                method=self.method,
-                hint="Is this oned's XML-RPC endpoint (http://HOST:2633/RPC2)?",
-            ) from None
 
 
 class Oned:
@@ -99,15 +51,10 @@ class Oned:
         on_write: Callable[[], None] = lambda: None,
         **http: t.Any,
     ) -> None:
-        if pyone is None:
-            raise InvalidRequest("the Python library pyone is missing", hint="pip install pyone")
         self._http = HttpClient(endpoint, **http)
         self._on_write = on_write
+        self._session = f"{username}:{password}"
         self.endpoint = self._http.url
-        self._transport = _Transport(self._http)
-        self._proxy = pyone.OneServer(self.endpoint, f"{username}:{password}")
-        # pyone takes no transport; the attribute is the standard library's ServerProxy's.
-        self._proxy._ServerProxy__transport = self._transport
 
     def call(self, method: str, *params: t.Any) -> t.Any:
         """Return the value of one.<method>: int, str, or dict for XML. Raises OpenNebulaError."""
@@ -117,19 +64,18 @@ class Oned:
                 raise InvalidRequest("control characters cannot be sent", endpoint=self.endpoint, method=name)
             if isinstance(param, int) and not -(2**31) <= param < 2**31:
                 raise InvalidRequest(f"{param} is no OpenNebula id", endpoint=self.endpoint, method=name)
-        self._transport.method = name
-        self._transport.repeatable = method.rsplit(".", 1)[-1] in _READS
+        repeatable = method.rsplit(".", 1)[-1] in _READS
         try:
-            answer = self._proxy._do_request(name, self._proxy._cast_parms(params))
+            answer = self._request(name, params, repeatable)
         except OpenNebulaError as error:
-            if not self._transport.repeatable and may_have_happened(error):
+            if not repeatable and may_have_happened(error):
                 self._on_write()
             raise
         if not isinstance(answer, (list, tuple)) or len(answer) < 2 or (not answer[0] and len(answer) < 3):
             raise BadAnswer("the answer has not oned's form", endpoint=self.endpoint, method=name)
         if answer[0] is not True and answer[0] != 1:
             raise self._refusal(name, str(answer[1]), to_int(answer[2]))
-        if not self._transport.repeatable:
+        if not repeatable:
             self._on_write()
         value = answer[1]
         if isinstance(value, str) and value.startswith("<"):
@@ -138,6 +84,29 @@ class Oned:
             except ValueError as error:
                 raise BadAnswer(f"the document is not XML: {error}", endpoint=self.endpoint, method=name) from None
         return value
+
+    def _request(self, name: str, params: tuple[t.Any, ...], repeatable: bool) -> t.Any:
+        body = xmlrpc.client.dumps((self._session, *params), name).encode("utf-8", "xmlcharrefreplace")
+        answer = self._http.request("POST", "", body, {"Content-Type": "text/xml"}, method=name, repeatable=repeatable)
+        check_status(answer, self.endpoint, name)
+        if answer.status != 200 or is_html(answer):
+            raise self._strange(excerpt(answer.body), name, code=answer.status)
+        try:
+            values, _name = xmlrpc.client.loads(answer.body)
+        except xmlrpc.client.Fault as fault:
+            raise Refused(fault.faultString, code=fault.faultCode, endpoint=self.endpoint, method=name) from None
+        except (ExpatError, xmlrpc.client.ResponseError, ValueError, LookupError, TypeError) as error:
+            raise self._strange(f"{excerpt(answer.body)} ({type(error).__name__})", name) from None
+        return values[0] if len(values) == 1 else values
+
+    def _strange(self, what: str, name: str, code: int | None = None) -> BadAnswer:
+        return BadAnswer(
+            f"not an XML-RPC answer: {what}",
+            code=code,
+            endpoint=self.endpoint,
+            method=name,
+            hint="Is this oned's XML-RPC endpoint (http://HOST:2633/RPC2)?",
+        )
 
     def _refusal(self, name: str, text: str, code: int) -> OpenNebulaError:
         text = text.replace("&lt;", "<").replace("&gt;", ">").removeprefix(f"[{name}] ")
