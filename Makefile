@@ -11,6 +11,8 @@ LABCMD = $(SUDO) .venv/bin/python -m lab
 INLAB = $(SUDO) nsenter --net=/run/netns/$(LAB)-mgmt env PATH=$(CURDIR)/.venv/bin:$$PATH
 PLAY = $(INLAB) .venv/bin/ansible-playbook -i inventories/lab
 PLAYBOOK_ARGS ?=
+# pip would compile the thousands of modules of collections that are never used here.
+BYTECODE = .venv/bin/python -m compileall -q -j 0 -x 'ansible_collections|/tests?/' .venv/lib
 
 .PHONY: help
 help: ## List the targets
@@ -20,11 +22,13 @@ help: ## List the targets
 	@echo "==> Python environment (.venv)"
 	@$(PYTHON) -m venv .venv 2>/dev/null || { $(SUDO) apt-get -qq update && $(SUDO) apt-get -qq install -y python3-venv && $(PYTHON) -m venv .venv; }
 	@.venv/bin/pip install -q --no-compile -r requirements/run.txt
+	@$(BYTECODE)
 	@touch $@
 
 .venv/.test: .venv/.run requirements/test.txt
 	@echo "==> Test tools"
 	@.venv/bin/pip install -q --no-compile -r requirements/test.txt
+	@$(BYTECODE)
 	@touch $@
 
 .PHONY: collection

@@ -128,8 +128,10 @@ def _show_training(report):
         ("step", "seconds", "waits"),
     ):
         display.display(line)
+    ratio = timeline["walkthrough_to_critical_path"]
     display.display(
         f"Deployed in {timeline['deployment_seconds']:.0f} s, of which {timeline['critical_path_seconds']:.0f} s were waits for"
         f" VM boots, Flower starts and tunnel handshakes (the specification claims {timeline['specification_claim_seconds']} s);"
         f" trained in {timeline['training_seconds']:.0f} s."
+        + (f" The walkthrough took {ratio:.2f} x its critical path, waits and training." if ratio else "")
     )

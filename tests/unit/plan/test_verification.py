@@ -111,6 +111,8 @@ def test_timeline_separates_waiting_from_work_and_training_from_deployment():
     found = verification.timeline(steps, 153.5)
     assert [row["seconds"] for row in found["steps"]] == [3.0, 10.0, 40.5]
     assert (found["deployment_seconds"], found["critical_path_seconds"], found["training_seconds"]) == (13.0, 10.0, 40.5)
+    assert found["walkthrough_to_critical_path"] == 1.06  # 53.5 / 50.5
+    assert verification.timeline(steps[:1], 153.5)["walkthrough_to_critical_path"] is None
 
 
 def test_table_aligns_its_columns():
