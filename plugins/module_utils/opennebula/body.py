@@ -16,7 +16,7 @@ import typing as t
 from collections.abc import Mapping
 
 from .errors import InvalidRequest
-from .formats import check_value, parse_template, render_template, scalar, version_tuple, without_booleans
+from .formats import check_name, check_value, parse_template, render_template, scalar, version_tuple, without_booleans
 
 TOP_FIELDS = (
     "name",
@@ -110,8 +110,11 @@ def wanted(body: Mapping[str, t.Any], name: str | None) -> dict[str, t.Any]:
         result["name"] = name
     if not str(result.get("name") or "").strip():
         faults.append("name: is missing")
-    elif len(str(result["name"])) > 128 or re.search(r"[<&]|\]\]>", str(result["name"])):
-        faults.append("name: at most 128 characters, without < and &")
+    else:
+        try:
+            check_name("name", result["name"])
+        except InvalidRequest as fault:
+            faults.append(fault.text)
     _coerce(result, "", faults)
     seen: set[str] = set()
     for role in result["roles"]:

@@ -84,6 +84,19 @@ def check_value(name: str, value: str) -> None:
         raise InvalidRequest(f"the value of {name} contains control characters", hint="Encode it in base64.")
 
 
+def check_name(what: str, name: t.Any) -> None:
+    """Raise InvalidRequest for a name that OpenNebula cannot keep: it stands unescaped in its XML (measured, 7.4.0)."""
+    text = str(name)
+    if not text.strip():
+        raise InvalidRequest(f"{what} is empty", hint="Give a name of 1 to 128 characters.")
+    if len(text) > 128:
+        raise InvalidRequest(f"{what} has {len(text)} characters", hint="OpenNebula takes names of at most 128 characters.")
+    if re.search(r"[<&]|\]\]>", text) or FORBIDDEN.search(text) or "\n" in text or "\r" in text:
+        raise InvalidRequest(
+            f"{what} {text!r} contains '<', '&' or a control character, which break OpenNebula's XML", hint="Choose another name."
+        )
+
+
 def render_template(attributes: Mapping[str, t.Any]) -> str:
     """Return attributes as template text, or as XML when text cannot carry them.
 

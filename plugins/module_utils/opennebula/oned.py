@@ -25,14 +25,10 @@ from .errors import (
     may_have_happened,
 )
 from .formats import FORBIDDEN, as_dict, as_list, to_int, xml_to_data
+from .hints import hint_for
 from .transport import HttpClient, check_status, excerpt, is_html
 
 _ERRORS: dict[int, type[OpenNebulaError]] = {0x100: AuthenticationFailed, 0x200: NotAllowed, 0x400: NotFound}
-_HINTS = {
-    0x100: "Check username and password, or auth_file.",
-    "zone disabled": "Enable the zone with onezone, at that zone's own endpoint.",
-    "federation master": "Writes to users and zones need the master zone's oned.",
-}
 _READS = frozenset({"info", "infoextended", "version", "raftstatus", "config"})
 
 
@@ -110,8 +106,7 @@ class Oned:
 
     def _refusal(self, name: str, text: str, code: int) -> OpenNebulaError:
         text = text.replace("&lt;", "<").replace("&gt;", ">").removeprefix(f"[{name}] ")
-        hint = _HINTS.get(code) or next((h for key, h in _HINTS.items() if isinstance(key, str) and key in text), None)
-        return _ERRORS.get(code, Refused)(text, code=code, endpoint=self.endpoint, method=name, hint=hint)
+        return _ERRORS.get(code, Refused)(text, code=code, endpoint=self.endpoint, method=name, hint=hint_for(text))
 
     def version(self) -> str:
         """Return e.g. "7.4.0"."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import typing as t
 from collections.abc import Callable, Mapping
 
@@ -24,6 +25,7 @@ from .errors import (
     Refused,
     may_have_happened,
 )
+from .hints import hint_for
 from .transport import Answer, HttpClient, check_status, excerpt, is_html
 
 _WRONG_URL = "Is this OneFlow's URL (http://HOST:2474)?"
@@ -120,19 +122,19 @@ class OneFlow:
             )
         text = _text(answer.body)
         if answer.status == 401 and "not authorized" in text.lower():
-            return NotAllowed(text, **kwargs)
+            return NotAllowed(text, hint=hint_for(text), **kwargs)
         if answer.status == 401:
             found = self._diagnose() if self._diagnose else None
             return AuthenticationFailed(text, hint=found or "OneFlow says the same when its oned is down; check both.", **kwargs)
         if answer.status == 403:
-            return AuthenticationFailed(text, **kwargs)
+            return AuthenticationFailed(text, hint=hint_for(text), **kwargs)
         if answer.status == 404 and "Error getting" not in text:
             # OneFlow always names what it did not get; any other server's 404 must not pass for an absent object.
             return BadAnswer(text, hint=_WRONG_URL, **kwargs)
-        if answer.status == 404:
+        kwargs["hint"] = hint_for(text)
+        # A clone of what does not exist is answered with 500.
+        if answer.status == 404 or re.match(r"\[[\w.]+\] Error getting document \[\d+\]", text):
             return NotFound(text, **kwargs)
-        if "[DocumentInfo] Error getting document" in text:
-            return NotFound(text, hint="The id exists but belongs to another kind of document.", **kwargs)
         return Refused(text, **kwargs)
 
     def templates(self) -> list[dict]:

@@ -12,7 +12,7 @@ from ..body import canonical, check_contents, for_server, secret_values
 from ..context import Context, Deadline
 from ..documents import ACCESS_ARGUMENTS, access_wanted, body_of, change_access, identity, predicted, select
 from ..errors import Ambiguous, InvalidRequest, NotFound, OpenNebulaError, Refused, WaitFailed, may_have_happened
-from ..formats import to_int, without_booleans
+from ..formats import check_name, to_int, without_booleans
 from ..inputs import fill, merge_template
 from ..services import describe, failure, input_drift, log_of, role_state, roles_of, state_of, vm_ids
 from ..states import GOING_STATES, STEADY_STATES, STUCK_STATES
@@ -70,6 +70,9 @@ def run(params: Params, context: Context) -> dict[str, t.Any]:
 def _check(params: Params) -> None:
     faults: list[str] = []
     seen: set[str] = set()
+    for option in ("name", "new_name"):
+        if params[option] is not None and params["state"] == "present":
+            check_name(option, params[option])
     for role in params["roles"]:
         if role["name"] in seen:
             faults.append(f"roles: {role['name']} appears twice")

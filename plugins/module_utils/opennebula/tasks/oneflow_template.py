@@ -21,6 +21,7 @@ from ..documents import (
     select,
 )
 from ..errors import Ambiguous, NotFound, Refused
+from ..formats import check_name
 
 ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -48,6 +49,9 @@ def describe(document: dict) -> dict[str, t.Any]:
 
 def run(params: Params, context: Context) -> dict[str, t.Any]:
     """Return {changed, template, diff}; template is None when it is absent."""
+    for option in ("name", "new_name"):
+        if params[option] is not None and params["state"] == "present":
+            check_name(option, params[option])
     current = find(params, context)
     body = None
     if params["template"] is not None:

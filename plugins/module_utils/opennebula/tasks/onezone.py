@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from ..body import masked
 from ..context import Context
-from ..errors import InvalidRequest, NotFound, OpenNebulaError, Refused
-from ..formats import as_dict, render_template, scalar, to_int
+from ..errors import InvalidRequest, NotFound, Refused
+from ..formats import as_dict, check_name, render_template, scalar, to_int
 from ..oned import Oned
 from ..zones import client_of, describe, master
 
@@ -58,6 +58,9 @@ def run(params: Params, context: Context) -> dict[str, t.Any]:
 
 
 def _asked(params: Params) -> dict[str, t.Any]:
+    for option in ("name", "new_name"):
+        if params[option] is not None and params["state"] == "present":
+            check_name(option, params[option])
     asked = {str(key).upper(): value for key, value in params["attributes"].items()}
     for option, key in (("zone_endpoint", "ENDPOINT"), ("zone_oneflow_endpoint", "ONEFLOW_ENDPOINT")):
         if params[option] is not None:
@@ -105,6 +108,7 @@ def _create(params: Params, context: Context, zones: list[dict], asked: dict[str
     name = params["new_name"] or params["name"]
     if "ENDPOINT" not in asked:
         raise NotFound(f"there is no zone {name!r}", hint="Give zone_endpoint to create it.")
+    _server_steps(params, {"servers": []})  # a fault in them shows before anything is written
     if context.check_mode:
         servers = [
             {"id": None, "name": server["name"], "endpoint": server["endpoint"], "state": None}
@@ -133,6 +137,7 @@ def _create(params: Params, context: Context, zones: list[dict], asked: dict[str
 def _update(params: Params, context: Context, zones: list[dict], current: dict, asked: dict) -> dict[str, t.Any]:
     name = params["new_name"] or (params["name"] if params["id"] is not None else None) or current["name"]
     new = {key: value for key, value in asked.items() if current["attributes"].get(key) != value}
+    _server_steps(params, current)
     if context.check_mode:
         return _predicted(params, current, name, new)
     zone = current
@@ -228,19 +233,21 @@ def _has_server(name: str, present: bool, zone: dict) -> bool:
 
 
 def _reread(context: Context, oned: Oned, zone_id: int, reached: Callable[[dict], bool]) -> dict:
-    """Return the zone as it is once the write shows; a slave that passed it on may lag behind the master."""
+    """Return the zone as it is once the write shows: where it was written, and at the endpoint of the task.
+
+    A slave that passed it on lags behind the master; the next task asks the slave again and must find what was done.
+    """
     seen: dict[str, dict] = {}
 
-    def look() -> bool:
+    def look(at: Oned) -> bool:
         try:
-            seen["zone"] = describe(as_dict(oned.zone(zone_id)))
+            seen["zone"] = describe(as_dict(at.zone(zone_id)))
         except NotFound:
             return False
         return reached(seen["zone"])
 
-    _settle(context, look)
-    if "zone" not in seen:
-        raise OpenNebulaError(f"zone {zone_id} was written, but does not show up", endpoint=oned.endpoint)
+    for at in [oned] if oned is context.oned else [oned, context.oned]:
+        _settle(context, functools.partial(look, at))
     return seen["zone"]
 
 
