@@ -117,13 +117,62 @@ def test_a_site_reaches_the_fleet_port_and_nothing_else(first_run, lab):
 
 
 def test_drifted_tunnel_is_mended_without_a_restart(first_run, lab):
-    started = lab.inside("gw-b", "systemctl", "show", "-p", "ActiveEnterTimestampMonotonic", "wg-quick@wg0")
+    started = unit_started(lab, "gw-b")
     lab.inside("gw-b", "ip", "route", "del", "10.10.10.5/32", "dev", "wg0")
     lab.inside("gw-a", "bash", "-c", "wg set wg0 peer $(wg show wg0 peers | head -1) remove")
     counts = changes(lab.playbook("wireguard"))
     assert (counts["gw-a"], counts["gw-b"], counts["gw-c"]) == (1, 1, 0)
-    assert lab.inside("gw-b", "systemctl", "show", "-p", "ActiveEnterTimestampMonotonic", "wg-quick@wg0") == started
+    assert unit_started(lab, "gw-b") == started
     lab.verified_within(60)
+
+
+def unit_started(lab, gateway: str) -> str:
+    return lab.inside(gateway, "systemctl", "show", "-p", "ActiveEnterTimestampMonotonic", "wg-quick@wg0")
+
+
+def test_flushed_rules_are_loaded_again_and_the_tunnel_stays(first_run, lab):
+    started = {gateway: unit_started(lab, gateway) for gateway in ("gw-a", "gw-b")}
+    lab.inside("gw-a", "sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
+    lab.inside("gw-b", "nft", "flush", "table", "inet", "oneflower")
+    lab.inside("gw-b", "sed", "-i", "s/^table/# changed by hand\\ntable/", "/etc/oneflower/gateway.nft")
+    counts = changes(lab.playbook("wireguard"))
+    assert (counts["gw-a"], counts["gw-b"], counts["gw-c"]) == (1, 1, 0)
+    assert lab.inside("gw-a", "sysctl", "-n", "net.ipv4.ip_forward").strip() == "1"
+    assert "drop" in lab.inside("gw-b", "nft", "list", "table", "inet", "oneflower")
+    assert {gateway: unit_started(lab, gateway) for gateway in started} == started
+
+
+@pytest.fixture
+def leaked(lab):
+    """Count packets with private source addresses as they come off the gateways' WAN links."""
+    lab.lab("exec", "inet", "nft", "add table ip seen; add chain ip seen came { type filter hook prerouting priority raw; };"
+            " add rule ip seen came ip saddr 10.0.0.0/8 counter")  # fmt: skip
+    yield lambda: int(re.search(r"packets (\d+)", lab.lab("exec", "inet", "nft", "list", "table", "ip", "seen"))[1])
+    lab.lab("exec", "inet", "nft", "delete", "table", "ip", "seen")
+
+
+def test_nothing_leaves_in_the_clear_while_the_tunnel_is_down(first_run, lab, leaked):
+    supernode = vm(lab, "b")
+    dial = "timeout 2 bash -c 'exec 3<>/dev/tcp/10.10.10.5/9092' 2>/dev/null; true"
+    lab.inside("gw-b", "systemctl", "stop", "wg-quick@wg0")
+    lab.inside(supernode, "bash", "-c", dial)
+    assert leaked() == 0
+    lab.inside("gw-b", "nft", "delete", "table", "inet", "oneflower")
+    lab.inside(supernode, "bash", "-c", dial)
+    assert leaked() > 0, "the counter would not have seen a leak"
+    assert changes(lab.playbook("wireguard"))["gw-b"] == 2
+    lab.verified_within(60)
+
+
+def test_segments_fit_the_tunnel(first_run, lab):
+    """The MTU is 1420: 40 bytes of headers and 12 of timestamps leave 1368, although both ends' links take 1500."""
+    lines = lab.inside(vm(lab, "a"), "ss", "-tinH", "state", "established", "sport = :9092").splitlines()
+    sizes = [
+        re.search(r" mss:(\d+) pmtu:(\d+) ", details).groups()
+        for peer, details in zip(lines[::2], lines[1::2], strict=True)
+        if "10.10.11." in peer or "10.10.12." in peer
+    ]
+    assert len(sizes) >= 4 and set(sizes) == {("1368", "1500")}
 
 
 def test_limit_drops_no_peer(first_run, lab):
