@@ -67,6 +67,10 @@ lint: .venv/.test collection ## ruff, yamllint and ansible-lint
 sanity: .venv/.test ## ansible-test sanity on a copy of the tracked files
 	@tests/sanity.sh
 
+.PHONY: bench-api
+bench-api: .venv/.test collection ## What a task on the OpenNebula APIs costs the controller, beside other modules
+	@.venv/bin/python benchmarks/api_tasks
+
 .PHONY: test
 test: .venv/.test setup ## All tests
 	@.venv/bin/python tests/run.py

@@ -1,0 +1,206 @@
+# Copyright (c) 2026, oneflower.federation contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a task on the OpenNebula APIs costs the controller, side by side on the same lab zones.
+
+Every figure is a whole `ansible-playbook` run minus the run of an empty play over the same hosts in the same round, divided
+by the number of zones. CPU is that of ansible-playbook and all its children; the lab zones run outside of it. The rounds
+interleave the tasks, so that a disturbance meets all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+from federation import ROOT, oned_url, oneflow_url, running
+from tasks import KINDS, Kind
+
+CONNECTIONS = ROOT / "tests" / "unit" / "opennebula" / "connection"
+
+
+@dataclasses.dataclass
+class Cost:
+    """Milliseconds of one ansible-playbook run."""
+
+    cpu: float
+    wall: float
+
+    def per_zone(self, baseline: Cost, zones: int) -> Cost:
+        return Cost((self.cpu - baseline.cpu) / zones, (self.wall - baseline.wall) / zones)
+
+
+class Plays:
+    """Writes the plays and runs them."""
+
+    def __init__(self, folder: Path, zones: list[Any], forks: int) -> None:
+        self.folder, self.forks = folder, forks
+        self.output = folder / "output"
+        self.sizes: dict[int, Path] = {}
+        self.zones = zones
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("ONE", "ANSIBLE"))},
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"),
+            "ANSIBLE_CONNECTION_PLUGINS": str(CONNECTIONS),
+            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+            "ANSIBLE_HOME": str(folder / "home"),
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "NO_COLOR": "1",
+        }
+        (folder / "ansible.cfg").write_text(f"[defaults]\nforks = {forks}\nretry_files_enabled = false\n")
+
+    def inventory(self, count: int) -> Path:
+        if count not in self.sizes:
+            hosts = {
+                zone.config.name: {"oned": oned_url(zone), "oneflow": oneflow_url(zone), "zone_count": len(self.zones)}
+                for zone in self.zones[:count]
+            }
+            self.sizes[count] = self.folder / f"zones-{count}.yml"
+            self.sizes[count].write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+        return self.sizes[count]
+
+    def play(self, kind: Kind | None, proof: bool = False) -> Path:
+        path = self.folder / f"{kind.key if kind else 'empty'}{'-proof' if proof else ''}.yml"
+        if not path.exists():
+            tasks: list[dict[str, Any]] = []
+            if kind:
+                tasks.append({**kind.task(), "register": "r"} if proof else kind.task())
+                if proof:
+                    tasks.append({"name": "Prove it", "ansible.builtin.assert": {"that": [kind.proof], "quiet": True}})
+            play = {"name": "Play", "hosts": "all", "connection": kind.connection if kind else "local", "gather_facts": False}
+            path.write_text(yaml.safe_dump([{**play, "tasks": tasks}], sort_keys=False))
+        return path
+
+    def run(self, kind: Kind | None, count: int, proof: bool = False) -> Cost:
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(self.inventory(count)),
+                   str(self.play(kind, proof))]  # fmt: skip
+        with self.output.open("wb") as output:
+            started = time.monotonic()
+            child = subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            _pid, status, usage = os.wait4(child.pid, 0)
+            wall = time.monotonic() - started
+            child.returncode = os.waitstatus_to_exitcode(status)
+        text = self.output.read_text(errors="replace")
+        done = len(re.findall(rf"^zone-\d+ +: ok={1 + proof} ", text, re.MULTILINE))
+        if child.returncode or (kind and done != count):
+            sys.exit(f"{kind.title if kind else 'empty play'} on {count} zones: exit code {child.returncode}, {done} ok\n{text}")
+        return Cost((usage.ru_utime + usage.ru_stime) * 1000, wall * 1000)
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "ansible-core": importlib.metadata.version("ansible-core")}
+    import ansible_collections.community.general as general  # comes with the `ansible` package
+
+    manifest = Path(next(iter(general.__path__))) / "MANIFEST.json"
+    found["community.general"] = json.loads(manifest.read_text())["collection_info"]["version"]
+    found["oneflower.federation"] = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
+    return found
+
+
+def summary(costs: Iterable[Cost]) -> dict[str, dict[str, float]]:
+    costs = list(costs)
+    return {
+        what: {"median": round(statistics.median(values), 2), "min": round(min(values), 2), "max": round(max(values), 2)}
+        for what, values in (("cpu_ms", [cost.cpu for cost in costs]), ("wall_ms", [cost.wall for cost in costs]))
+    }
+
+
+def measure(plays: Plays, sizes: list[int], repeats: int, kinds: list[Kind]) -> list[dict[str, Any]]:
+    for kind in kinds:  # also compiles and caches what the first run of each would pay for
+        plays.run(kind, 1, proof=True)
+    rows = []
+    for size in sizes:
+        chosen = [kind for kind in kinds if not kind.one_call or size == len(plays.zones)]
+        costs: dict[str, list[Cost]] = {kind.key: [] for kind in chosen}
+        baselines = []
+        for number in range(repeats):
+            print(f"zones {size}, round {number + 1} of {repeats}", file=sys.stderr, flush=True)
+            baseline = {count: plays.run(None, count) for count in {size, 1}}
+            baselines.append(baseline[size])
+            for kind in chosen[number % len(chosen) :] + chosen[: number % len(chosen)]:
+                hosts = 1 if kind.one_call else size
+                costs[kind.key].append(plays.run(kind, hosts).per_zone(baseline[hosts], size))
+        rows.append({"key": "empty", "title": "empty play (whole, not per zone)", "zones": size, **summary(baselines)})
+        rows += [{"key": kind.key, "title": kind.title, "zones": size, **summary(costs[kind.key])} for kind in chosen]
+    return rows
+
+
+def ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Say how many times as much controller CPU and time the others need as ours in-process."""
+    found = []
+    for size in sorted({row["zones"] for row in rows}):
+        median = {row["key"]: row for row in rows if row["zones"] == size}
+        for ours, other in (("service", "general"), ("service", "service_module"), ("service", "noop"), ("vm", "vm_module"),
+                            ("floor", "service")):  # fmt: skip
+            if ours in median and other in median:
+                values = {what: round(median[other][what]["median"] / median[ours][what]["median"], 1)
+                          for what in ("cpu_ms", "wall_ms") if median[ours][what]["median"] > 0}  # fmt: skip
+                found.append({"zones": size, "of": median[other]["title"], "to": median[ours]["title"], **values})
+    return found
+
+
+def show(result: dict[str, Any]) -> None:
+    machine = result["machine"]
+    print(f"{machine['cores']} cores ({machine['processor']}), load {machine['load_before']} before and "
+          f"{machine['load_after']} after")  # fmt: skip
+    print(", ".join(f"{name} {version}" for name, version in result["versions"].items()))
+    print(f"forks {result['forks']}, {result['repeats']} rounds; ms per zone above an empty play: median (lowest - highest)\n")
+    print(f"{'zones':>5}  {'task':<36}{'CPU':>26}{'wall clock':>28}")
+    for row in result["rows"]:
+        cpu, wall = ("{median:.1f} ({min:.1f} - {max:.1f})".format(**row[what]) for what in ("cpu_ms", "wall_ms"))
+        print(f"{row['zones']:>5}  {row['title']:<36}{cpu:>26}{wall:>28}")
+    print(f"\n{'zones':>5}  {'how many times as much':<74}{'CPU':>8}{'wall':>8}")
+    for row in result["ratios"]:
+        pair = f"{row['of']} : {row['to']}"
+        print(f"{row['zones']:>5}  {pair:<74}{row.get('cpu_ms', '-'):>8}{row.get('wall_ms', '-'):>8}")
+
+
+def processor() -> str:
+    names = re.findall(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return names[0] if names else platform.machine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python benchmarks/api_tasks", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--zones", type=lambda text: [int(part) for part in text.split(",")], default=[1, 10, 100])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--forks", type=int, default=20)
+    parser.add_argument("--only", type=lambda text: text.split(","), help=f"of {', '.join(kind.key for kind in KINDS)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    arguments = parser.parse_args()
+    kinds = [kind for kind in KINDS if not arguments.only or kind.key in arguments.only]
+    load = [f"{os.getloadavg()[0]:.2f}"]
+    with tempfile.TemporaryDirectory(prefix="api-tasks-") as name:
+        folder = Path(name)
+        (folder / "zones").mkdir()
+        with running(max(arguments.zones), folder / "zones") as zones:
+            plays = Plays(folder, zones, arguments.forks)
+            rows = measure(plays, arguments.zones, arguments.repeats, kinds)
+    load.append(f"{os.getloadavg()[0]:.2f}")
+    result = {
+        "machine": {"cores": len(os.sched_getaffinity(0)), "processor": processor(), "load_before": load[0], "load_after": load[1]},
+        "versions": versions(), "forks": arguments.forks, "repeats": arguments.repeats, "rows": rows, "ratios": ratios(rows),
+    }  # fmt: skip
+    show(result)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
