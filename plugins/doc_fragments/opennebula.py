@@ -56,6 +56,7 @@ options:
     default: 30.0
 requirements:
   - python >= 3.11
+  - pyone >= 6.8
 notes:
   - On a local connection the task runs in the controller's own process; with any other connection, with C(become) and with
     C(async) the module is sent to the host as usual. The result is the same.

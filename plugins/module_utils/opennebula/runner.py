@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+from . import oned
 from .context import CONNECTION_ARGUMENTS, Context
 from .errors import OpenNebulaError
+
+# pyone is not imported by the test that reads the argument specs.
+PYONE = "pyone"
 
 
 class Task(t.Protocol):
@@ -42,6 +46,8 @@ def execute(
     progress: t.Callable[[str], None] | None = None,
 ) -> tuple[dict[str, t.Any], list[str], set[str]]:
     """Return (result, warnings, secrets to remove). Never raises OpenNebulaError: a failure is a result."""
+    if oned.pyone is None:
+        return {"failed": True, "changed": False, "msg": missing_required_lib(PYONE)}, [], set()
     context = None
     try:
         context = Context(params, check_mode=check_mode, progress=progress)
