@@ -3,13 +3,16 @@
 
 Keys (all but ``name``, ``zone_id``, ``role``, ``auth_file``, ``database`` and ``listen`` are optional)::
 
-    name, zone_id, role ("master" | "slave" | "standalone"), version (default "7.4.0")
+    name, zone_id, role ("master" | "slave" | "standalone"), version (default "7.4.0"; "6.10.5" speaks
+                        the older OneFlow, see lab.zone.flow_v6)
     master              XML-RPC URL of the federation master; a slave forwards writes of zones and users to it
     endpoint            XML-RPC URL under which the other zones reach this one (default: made from ``listen``)
     auth_file           file with ``oneadmin:password``
     database            SQLite file, made when missing
     listen              {"xmlrpc": [host, port], "oneflow": [host, port], "onegate": [host, port], "admin": [host, port]}
                         ``admin`` is the fault API of the tests (see lab.zone.faults); port 0 takes any free one
+    tls                 {"cert": file, "key": file, "ca": file}: oned and OneFlow behind TLS (as behind a proxy; the
+                        real ones speak none themselves); ``ca`` is what this zone trusts when it calls other zones
     onegate_endpoint    URL of OneGate as the VMs reach it; without it a template with TOKEN="YES" is refused
     hypervisor          "nspawn" | "none" (no guest ever boots: a VM is RUNNING after ``timings.boot`` seconds)
     hosts               names of the hypervisor hosts (default: one, ``<name>-host``)
@@ -63,6 +66,7 @@ class ZoneConfig:
     master: str | None = None
     endpoint: str | None = None
     version: str = "7.4.0"
+    tls: dict[str, str] = dataclasses.field(default_factory=dict)
     onegate_endpoint: str = ""
     hypervisor: str = "none"
     hosts: list[str] = dataclasses.field(default_factory=list)
@@ -78,7 +82,14 @@ class ZoneConfig:
             raise ValueError(f"{self.name}: listen lacks {', '.join(sorted(missing))}")
         if self.hypervisor not in ("none", "nspawn"):
             raise ValueError(f"{self.name}: hypervisor must be nspawn or none, not {self.hypervisor!r}")
+        if self.tls and {"cert", "key", "ca"} != set(self.tls):
+            raise ValueError(f"{self.name}: tls needs cert, key and ca, nothing else")
         self.hosts = self.hosts or [f"{self.name}-host"]
+
+    @property
+    def old_flow(self) -> bool:
+        """Whether OneFlow is of the generation before 7."""
+        return self.version.startswith("6.")
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> ZoneConfig:

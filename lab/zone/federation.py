@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 import xmlrpc.client
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,8 +49,10 @@ class Federation:
 
     # -- start --------------------------------------------------------------------------------------------------
     async def start(self, port: int) -> None:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
-        self.endpoint = self.config.endpoint or f"http://{self._address()}:{port}/RPC2"
+        tls = self.config.tls
+        trust = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=tls["ca"])) if tls else None
+        self._session = aiohttp.ClientSession(connector=trust, timeout=aiohttp.ClientTimeout(total=10))
+        self.endpoint = self.config.endpoint or f"http{'s' if tls else ''}://{self._address()}:{port}/RPC2"
         store = self.one.store
         name, password = self._credentials
         if store.get("user", 0) is None:

@@ -19,9 +19,10 @@ from typing import Any
 
 from aiohttp import web
 
+from . import flow_schema, flow_v6
 from .flow_lifecycle import ServiceLifecycle
 from .flow_render import merge_instantiation
-from .flow_schema import ParseError, RubyError, compact, parse_json, to_i, validate, validate_role
+from .flow_schema import ParseError, RubyError, compact, parse_json, to_i
 from .flow_service import SERVICE_TYPE, TEMPLATE_TYPE, FlowError, Service, allocate, call, get_document, write_body
 from .oned import AUTHENTICATION, AUTHORIZATION, NO_EXISTS, Oned, OneError, now
 from .store import Entity
@@ -64,6 +65,9 @@ class FlowApi:
 
     def __init__(self, one: Oned, lifecycle: ServiceLifecycle) -> None:
         self.one, self.lifecycle = one, lifecycle
+        schema = flow_v6 if one.config.old_flow else flow_schema
+        self._validate, self._validate_role = schema.validate, schema.validate_role
+        self._vm_template = "vm_template" if one.config.old_flow else "template_id"
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(self.one.config.timings["latency"])
@@ -213,7 +217,7 @@ class FlowApi:
                 append, text = template["append"], template["template"]
                 template = parse_json(text)
             if not append:
-                validate(template)
+                self._validate(template)
         except ParseError as error:
             return 400, str(error)
         Service(self.one, user, to_i(number)).replace(text, bool(append))
@@ -249,7 +253,7 @@ class FlowApi:
             try:
                 role = given.get("role")
                 role = role if isinstance(role, dict) else parse_json(role or "")
-                validate_role(role)
+                self._validate_role(role)
             except ParseError as error:
                 return 400, str(error)
             self.lifecycle.add_role(user, to_i(number), role)
@@ -276,7 +280,7 @@ class FlowApi:
     def template_create(self, user: Entity, text: str) -> tuple[int, str]:
         try:
             body = parse_json(text)
-            validate(body)
+            self._validate(body)
         except ParseError as error:
             return 400, str(error)
         body["registration_time"] = now()
@@ -291,7 +295,7 @@ class FlowApi:
         document = get_document(self.one, user, to_i(number), TEMPLATE_TYPE)
         if how and how != "none":
             body = json.loads(document.template.get("BODY"))
-            for template in dict.fromkeys(int(role["template_id"]) for role in body["roles"]):
+            for template in dict.fromkeys(int(role[self._vm_template]) for role in body["roles"]):
                 call(self.one, user, "one.template.delete", template, how == "all")
         call(self.one, user, "one.document.delete", document.id)
         return 204, ""
@@ -320,7 +324,7 @@ class FlowApi:
                 new["registration_time"] = body["registration_time"]
             if new["registration_time"] != body["registration_time"]:
                 return "service_template/registration_time"
-        validate(new)
+        self._validate(new)
         write_body(self.one, user, number, compact(new))
         return None
 
@@ -378,12 +382,12 @@ class FlowApi:
             if recursive != "none":
                 cloned: dict[int, int] = {}
                 for role in body["roles"]:
-                    old = role["template_id"]
+                    old = role[self._vm_template]
                     if old not in cloned:
                         call(self.one, user, "one.template.info", old, False, False)
                         title = f"{self.one.find('template', old).name}-{name}"
                         cloned[old] = call(self.one, user, "one.template.clone", old, title, recursive == "all")
-                    role["template_id"] = cloned[old]
+                    role[self._vm_template] = cloned[old]
             write_body(self.one, user, new, compact(body))
             return 201, self._shown(user, new, TEMPLATE_TYPE)
         except FlowError as error:
@@ -393,16 +397,17 @@ class FlowApi:
         document = get_document(self.one, user, number, TEMPLATE_TYPE)
         body = json.loads(document.template.get("BODY"))
         merge = copy.deepcopy(merge)
-        if "custom_attrs_values" in merge:
+        old = self.one.config.old_flow
+        if "custom_attrs_values" in merge and not old:
             merge["user_inputs_values"] = merge.pop("custom_attrs_values")
         try:
-            _check_values(body, merge)
+            (flow_v6.check_values if old else _check_values)(body, merge)
             _check_networks(body, merge)
         except ParseError as error:
             return 400, str(error)
-        merged = merge_instantiation(body, merge)
+        merged = (flow_v6.merge_instantiation if old else merge_instantiation)(body, merge)
         try:
-            validate(merged)
+            self._validate(merged)
         except ParseError as error:
             return 500, str(error)
         merged["state"] = 0

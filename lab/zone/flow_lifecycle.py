@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from . import flow_v6
 from .flow_render import fill_contents
 from .flow_schema import RubyError
 from .flow_service import RECOVER_DEPLOY, RECOVER_SCALE, RECOVER_UNDEPLOY, TRANSIENT, FlowError, Role, Service
@@ -105,6 +106,9 @@ class ServiceLifecycle:
     def _get(self, user: Entity | None, number: int) -> Service:
         return Service(self.one, user or self._serveradmin, number)
 
+    def _fill(self, body: dict) -> None:
+        (flow_v6.resolve_networks if self.one.config.old_flow else fill_contents)(body)
+
     # -- requests -----------------------------------------------------------------------------------------------
     def deploy_nets(self, user: Entity, number: int) -> None:
         service = self._get(user, number)
@@ -123,7 +127,7 @@ class ServiceLifecycle:
 
     def _deploy(self, user: Entity, number: int) -> None:
         service = self._get(user, number)
-        fill_contents(service.body)
+        self._fill(service.body)
         roles = service.roles_to_deploy()
         if not roles:
             if service.all_roles("RUNNING"):
@@ -262,7 +266,7 @@ class ServiceLifecycle:
         role = service.roles[template["name"]] = Role(service, template)
         # A role's defaults come before what the request did not give, as the real server writes them.
         service.body["roles"].append(role.body)
-        fill_contents(service.body)
+        self._fill(service.body)
         service.save()
         self._watched.discard(number)
         try:

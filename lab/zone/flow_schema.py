@@ -51,7 +51,7 @@ _POLICY = {
     "adjust": {"type": "integer", "required": True},
     "min_adjust_step": {"type": "integer", "minimum": 1},
 }
-_VM_ROLE = {
+VM_ROLE = {
     **_ROLE_BASE,
     "type": {"type": "string", "enum": ("vm",), "required": True},
     "shutdown_action": _SHUTDOWN,
@@ -66,7 +66,7 @@ _VM_ROLE = {
         **_POLICY, "start_time": {"type": "string"}, "recurrence": {"type": "string"}}}},
 }  # fmt: skip
 _VR_ROLE = {**_ROLE_BASE, "type": {"type": "string", "enum": ("vr",), "required": True}, "on_hold": _FLAG}
-_TEMPLATE = {
+TEMPLATE = {
     "name": {"type": "string", "required": True},
     "deployment": {"type": "string", "enum": ("none", "straight"), "default": "none"},
     "description": {"type": "string", "default": ""},
@@ -142,7 +142,7 @@ def validate_role(role: dict) -> None:
     kind = role.get("type", "vm") if isinstance(role, dict) else "vm"
     if kind not in ("vm", "vr"):
         raise ParseError(f'Unsupported role type "{kind}"')
-    _check_object(role, {"properties": _VM_ROLE if kind == "vm" else _VR_ROLE}, "")
+    _check_object(role, {"properties": VM_ROLE if kind == "vm" else _VR_ROLE}, "")
 
 
 def validate(template: Any) -> None:
@@ -154,11 +154,16 @@ def validate(template: Any) -> None:
         raise RubyError(f"undefined method `key?' for {shown}:{kind}{where}")
     if _old_format(template):
         _convert(template)
-    _check_object(template, {"properties": _TEMPLATE}, "")
+    _check_object(template, {"properties": TEMPLATE}, "")
     for role in template["roles"]:
         validate_role(role)
+    validate_values(template["roles"])
+
+
+def validate_values(roles: list[dict]) -> None:
+    """What the schema cannot say."""
     names: set[str] = set()
-    for role in template["roles"]:
+    for role in roles:
         if role["name"] in names:
             raise ParseError(f"Role name '{role['name']}' is repeated")
         names.add(role["name"])
@@ -166,7 +171,7 @@ def validate(template: Any) -> None:
 
 
 def _validate_cardinality(role: dict) -> None:
-    if role["type"] != "vm":
+    if role.get("type", "vm") != "vm":
         return
     name, cardinality = role["name"], role["cardinality"]
     if role.get("min_vms") is not None and role["min_vms"] > cardinality:
@@ -178,6 +183,9 @@ def _validate_cardinality(role: dict) -> None:
         raise ParseError(
             f"Role '{name}' with  'elasticity_policies' or 'scheduled_policies'must define both 'min_vms' and 'max_vms'"
         )
+
+
+check_object = _check_object
 
 
 # -- the 6.x spelling ---------------------------------------------------------------------------------------------

@@ -25,9 +25,9 @@ TRANSIENT = ("DEPLOYING", "UNDEPLOYING", "SCALING", "COOLDOWN", "DEPLOYING_NETS"
 RECOVER_DEPLOY = ("FAILED_DEPLOYING", "DEPLOYING", "PENDING")
 RECOVER_UNDEPLOY = ("FAILED_UNDEPLOYING", "UNDEPLOYING", "FAILED_UNDEPLOYING_NETS")
 RECOVER_SCALE = ("FAILED_SCALING", "SCALING")
-_IMMUTABLE = ("user_inputs", "user_inputs_values", "deployment", "log", "name", "networks", "networks_values",
-              "ready_status_gate", "state", "start_time")  # fmt: skip
-_IMMUTABLE_ROLE = ("cardinality", "last_vmname", "nodes", "parents", "state", "template_id")
+_IMMUTABLE = ("user_inputs", "user_inputs_values", "custom_attrs", "custom_attrs_values", "deployment", "log", "name",
+              "networks", "networks_values", "ready_status_gate", "state", "start_time")  # fmt: skip
+_IMMUTABLE_ROLE = ("cardinality", "last_vmname", "nodes", "parents", "state", "template_id", "vm_template")
 _MAX_LOG = 50
 _VM_INFO = ("ID", "UID", "GID", "UNAME", "GNAME", "NAME")
 
@@ -92,6 +92,10 @@ class Role:
         self.body["state"] = ROLE_STATES.index(name)
 
     @property
+    def vm_template(self) -> int:
+        return self.body["vm_template" if self.service.one.config.old_flow else "template_id"]
+
+    @property
     def parents(self) -> list[str]:
         return self.body.get("parents") or []
 
@@ -133,7 +137,7 @@ class Role:
         missing = self.cardinality - len(self.body["nodes"])
         if missing <= 0:
             return []
-        service, number = self.service, self.body["template_id"]
+        service, number = self.service, self.vm_template
         self.body["last_vmname"] = self.body.get("last_vmname") or 0
         extra = self._extra_template()
         deployed = []
@@ -152,7 +156,10 @@ class Role:
         return deployed
 
     def _extra_template(self) -> str:
-        service, number = self.service, self.body["template_id"]
+        service, number = self.service, self.vm_template
+        if service.one.config.old_flow:
+            text = f'{self.body.get("vm_template_contents") or ""}\nSERVICE_ID = {service.id}\nROLE_NAME = "{self.name}"'
+            return evaluate(text, self.parents, self._look_up)
         extra = dict(self.body.get("template_contents") or {})
         if extra:
             try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
@@ -73,7 +74,11 @@ class Zone:
             app.on_response_prepare.append(_bare)
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=15, shutdown_timeout=0.2)
         await runner.setup()
-        await web.TCPSite(runner, host, port, reuse_address=True).start()
+        context = None
+        if self.config.tls and name in ("xmlrpc", "oneflow"):
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(self.config.tls["cert"], self.config.tls["key"])
+        await web.TCPSite(runner, host, port, reuse_address=True, ssl_context=context).start()
         self.ports[name] = runner.addresses[0][1]
         self._runners[name] = runner
 

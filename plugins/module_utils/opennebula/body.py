@@ -16,7 +16,7 @@ import typing as t
 from collections.abc import Mapping
 
 from .errors import InvalidRequest
-from .formats import check_name, check_value, parse_template, render_template, scalar, version_tuple, without_booleans
+from .formats import check_name, check_value, parse_template, render_template, scalar, to_int, version_tuple, without_booleans
 
 TOP_FIELDS = (
     "name",
@@ -266,6 +266,87 @@ def for_server(body: Mapping[str, t.Any], version: str) -> dict[str, t.Any]:
     if "roles" in body:
         result["roles"] = roles
     return result
+
+
+def needs_vm_context(merge: Mapping[str, t.Any], body: Mapping[str, t.Any], version: str) -> set[int]:
+    """Return the ids of the VM templates whose CONTEXT instantiation_for_server wants to know; none for 7.x."""
+    if version_tuple(version) >= (7,):
+        return set()
+    with_values = {role["name"] for role in merge.get("roles") or [] if role.get("user_inputs_values")}
+    return {
+        int(role["template_id"])
+        for role in body.get("roles") or []
+        if role.get("template_id") is not None and (merge.get("user_inputs_values") or role.get("name") in with_values)
+    }
+
+
+def instantiation_for_server(
+    merge: Mapping[str, t.Any], body: Mapping[str, t.Any], version: str, contexts: Mapping[int, Mapping[str, t.Any]]
+) -> dict[str, t.Any]:
+    """Return what instantiate sends (inputs.merge_template) as the server of that version wants it.
+
+    6.x merges roles by their place, takes a role's text as a whole, and only puts values where the text says $KEY,
+    unescaped. So every role is sent, and its text carries what 7.x does by itself: each value in KEY and CONTEXT/KEY, next to
+    the CONTEXT of the VM template (contexts, by id).
+    """
+    if version_tuple(version) >= (7,):
+        return dict(merge)
+    result = for_server({key: value for key, value in merge.items() if key != "roles"}, version)
+    overrides = {role["name"]: role for role in merge.get("roles") or []}
+    roles = []
+    for role in canonical(body).get("roles") or []:
+        given = overrides.get(role.get("name"), {})
+        entry: dict[str, t.Any] = {"name": role.get("name")}
+        if "cardinality" in given:
+            entry["cardinality"] = given["cardinality"]
+        if given.get("user_inputs_values"):
+            entry["custom_attrs_values"] = given["user_inputs_values"]
+        values = {**(merge.get("user_inputs_values") or {}), **(given.get("user_inputs_values") or {})}
+        contents = _deep(role.get("template_contents") or {}, given.get("template_contents") or {})
+        if values or given.get("template_contents"):
+            context = contexts.get(to_int(role.get("template_id")), {})
+            entry["vm_template_contents"] = contents_with_values(contents, values, context, version)
+        roles.append(entry)
+    result["roles"] = roles
+    return result
+
+
+def contents_with_values(
+    contents: Mapping[str, t.Any], values: Mapping[str, str], context: Mapping[str, t.Any], version: str
+) -> str:
+    """Return a role's text for 6.x with its input values, see instantiation_for_server."""
+    for name, value in values.items():
+        if re.search(r"\$[\w{$]", value):
+            raise InvalidRequest(
+                f"{name}: OpenNebula {version} would expand the '$' in its value", hint="Encode it in base64, or leave '$' out."
+            )
+    merged_contents = _expanded(contents, values)
+    if values:
+        own = merged_contents.get("CONTEXT")
+        merged_contents = {**merged_contents, **values}
+        merged_contents["CONTEXT"] = {**context, **(own if isinstance(own, Mapping) else {}), **values}
+    text = render_template(merged_contents)
+    if text.startswith("<"):
+        raise InvalidRequest(f"a value ends in a backslash, which OpenNebula {version} cannot keep", hint="Encode it in base64.")
+    return text
+
+
+def _deep(target: Mapping[str, t.Any], other: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    result = dict(target)
+    for key, value in other.items():
+        have = result.get(key)
+        result[key] = _deep(have, value) if isinstance(have, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _expanded(value: t.Any, values: Mapping[str, str]) -> t.Any:
+    if isinstance(value, Mapping):
+        return {key: _expanded(item, values) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_expanded(item, values) for item in value]
+    if isinstance(value, str):
+        return re.sub(r"\$(\w+)", lambda found: values.get(found[1], found[0]), value)
+    return value
 
 
 def secret_inputs(body: Mapping[str, t.Any]) -> set[str]:

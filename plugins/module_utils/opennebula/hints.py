@@ -13,7 +13,8 @@ import re
 
 _HINTS: tuple[tuple[str, str], ...] = (
     # rights and credentials
-    (r"Not authorized to perform", "The user lacks that right: let its owner or oneadmin grant it (owner, group, mode), or use another user."),
+    (r"Not authorized to perform",
+     "The user lacks that right: let its owner or oneadmin grant it (owner, group, mode), or use another user."),
     (r"couldn't be authenticated|Invalid credentials|username and password must be", "Check username and password, or auth_file."),
     # zones
     (r"zone disabled", "Enable the zone with onezone, at that zone's own endpoint."),
@@ -25,7 +26,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"ENDPOINT not present", "Give zone_endpoint."),
     # what has to be in a request
     (r"Invalid NAME|max length is|You have to specify a name|'name' must be a String", "Give a name of 1 to 128 characters."),
-    (r"XML Template malformed", "Something in the request breaks OpenNebula's XML: take '<', '&' and ']]>' out of names and values."),
+    (r"XML Template malformed",
+     "Something in the request breaks OpenNebula's XML: take '<', '&' and ']]>' out of names and values."),
     (r"Parse error", "The attributes cannot be written that way: check quotes and brackets of the values."),
     (r"must match regexp", "Names of roles have letters, digits and underscores only."),
     (r"is repeated", "Every role needs a name of its own."),

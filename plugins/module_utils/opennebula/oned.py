@@ -109,6 +109,10 @@ class Oned:
         # pyone takes no transport; the attribute is the standard library's ServerProxy's.
         self._proxy._ServerProxy__transport = self._transport
 
+    def limit(self, seconds: float) -> None:
+        """Let no call take longer than that from now on."""
+        self._http.timeout = seconds
+
     def call(self, method: str, *params: t.Any) -> t.Any:
         """Return the value of one.<method>: int, str, or dict for XML. Raises OpenNebulaError."""
         name = f"one.{method}"

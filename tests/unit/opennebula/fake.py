@@ -78,6 +78,7 @@ class Fake:
             "one.user",
             "one.group",
             "one.zone.raft",
+            "one.template.info",
         )
         return [call for call in self.calls if not call.startswith(reads)]
 
@@ -362,6 +363,9 @@ class Fake:
         pool = self.zones[number]["SERVER_POOL"]
         pool["SERVER"] = [entry for entry in pool["SERVER"] if entry["ID"] != str(server)]
         return number
+
+    def do_template_info(self, number: int, _extended: bool, _decrypt: bool) -> str:
+        return to_xml("VMTEMPLATE", {"ID": number, "TEMPLATE": {"CONTEXT": {"TOKEN": "YES"}}})
 
     def do_vm_info(self, number: int) -> str:
         return to_xml("VM", self.vms[number])

@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import body, inputs
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import body, formats, inputs
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.errors import InvalidRequest
 
 ROLE = {"name": "web", "template_id": 0, "cardinality": 1, "template_contents": {"NIC": [{"NETWORK_ID": 0}], "MEMORY": 128}}
@@ -117,6 +117,33 @@ def test_old_names_are_understood_and_written_for_old_servers() -> None:
         body.wanted({"roles": [{"name": "web", "vm_template": 3, "template_id": 4}]}, "shop")
     with pytest.raises(InvalidRequest, match="type vm"):
         body.for_server({"roles": [{"name": "r", "type": "vr"}]}, "6.10.0")
+
+
+def test_instantiating_on_an_old_server() -> None:
+    """6.x merges roles by place and puts no value into a VM by itself."""
+    template = {
+        "user_inputs": {"ZONE": "M|text|z"},
+        "roles": [
+            {"name": "db", "template_id": 1, "template_contents": {"CPU": "1", "CONTEXT": {"SITE": "$ZONE", "HOME": "$HOME"}}},
+            {"name": "web", "template_id": 2, "user_inputs": {"MODE": "M|text|m"}},
+        ],
+    }
+    merge = {
+        "name": "s",
+        "user_inputs_values": {"ZONE": 'a "b"'},
+        "roles": [{"name": "web", "user_inputs_values": {"MODE": "x"}, "cardinality": 2}],
+    }
+    assert body.instantiation_for_server(merge, template, "7.4.0", {}) == merge
+    assert body.needs_vm_context(merge, template, "7.4.0") == set() and body.needs_vm_context(merge, template, "6.10.5") == {1, 2}
+    sent = body.instantiation_for_server(merge, template, "6.10.5", {1: {"TOKEN": "YES", "SITE": "no"}})
+    assert sent["custom_attrs_values"] == {"ZONE": 'a "b"'} and "user_inputs_values" not in sent
+    assert [role["name"] for role in sent["roles"]] == ["db", "web"] and sent["roles"][1]["cardinality"] == 2
+    assert formats.parse_template(sent["roles"][0]["vm_template_contents"]) == {
+        "CPU": "1", "ZONE": 'a "b"',
+        "CONTEXT": {"TOKEN": "YES", "SITE": 'a "b"', "HOME": "$HOME", "ZONE": 'a "b"'},
+    }  # fmt: skip
+    with pytest.raises(InvalidRequest, match="ZONE: OpenNebula 6.10.5 would expand"):
+        body.instantiation_for_server({**merge, "user_inputs_values": {"ZONE": "$x"}}, template, "6.10.5", {})
 
 
 def test_a_write_keeps_what_is_unknown_here() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.formats import parse_template
 
 TEMPLATE = {
     "name": "shop",
@@ -269,3 +270,6 @@ def test_six_point_x_gets_its_own_names(run, zone):
     assert result.get("failed") is None, result
     assert zone.body(1)["custom_attrs_values"] == {"REGION": "south"}
     assert zone.body(1)["roles"][0]["custom_attrs_values"] == {"X": "1"}
+    text = parse_template(zone.body(1)["roles"][0]["vm_template_contents"])
+    values = {"REGION": "south", "X": "1"}
+    assert text == {**values, "CONTEXT": {"TOKEN": "YES", **values}}, "6.x puts no value into a VM by itself"

@@ -8,11 +8,19 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..body import canonical, check_contents, for_server, secret_values
+from ..body import (
+    canonical,
+    check_contents,
+    contents_with_values,
+    for_server,
+    instantiation_for_server,
+    needs_vm_context,
+    secret_values,
+)
 from ..context import Context, Deadline
 from ..documents import ACCESS_ARGUMENTS, access_wanted, body_of, change_access, identity, predicted, select
 from ..errors import Ambiguous, InvalidRequest, NotFound, OpenNebulaError, Refused, WaitFailed, may_have_happened
-from ..formats import check_name, to_int, without_booleans
+from ..formats import as_dict, check_name, to_int, without_booleans
 from ..inputs import fill, merge_template
 from ..services import describe, failure, input_drift, log_of, role_state, roles_of, state_of, vm_ids
 from ..states import GOING_STATES, STEADY_STATES, STUCK_STATES
@@ -241,8 +249,19 @@ class _ServiceTask:
         )
         if context.check_mode:
             return self._predicted_new(name, body, roles + later)
-        document = self._instantiate(identity(template)["id"], for_server(merge, context.version))
+        contexts = self._vm_contexts(needs_vm_context(merge, body, context.version))
+        sent = instantiation_for_server(merge, body, context.version, contexts)
+        document = self._instantiate(identity(template)["id"], sent)
         return self._converge(document, {})
+
+    def _vm_contexts(self, ids: set[int]) -> dict[int, dict[str, t.Any]]:
+        """Return the CONTEXT of VM templates by id; a template that does not exist is the server's to refuse."""
+        found = {}
+        for number in sorted(ids):
+            with contextlib.suppress(NotFound):
+                template = as_dict(self.context.oned.call("template.info", number, False, False))
+                found[number] = as_dict(as_dict(template.get("TEMPLATE")).get("CONTEXT"))
+        return found
 
     def _instantiate(self, template_id: int, merge: dict[str, t.Any]) -> dict:
         self.context.progress(f"service {merge['name']}: instantiating template {template_id}")
@@ -387,7 +406,7 @@ class _ServiceTask:
         elif step == "remove_role":
             self.flow.role_action(service_id, "remove_role", role["name"])
         else:
-            self.flow.role_action(service_id, "add_role", _new_role(role))
+            self.flow.role_action(service_id, "add_role", self._role_for_server(_new_role(role)))
         if not self.params["wait"]:
             return self.flow.service(service_id)
         self.log_before = None
@@ -402,6 +421,15 @@ class _ServiceTask:
         if not reached:
             raise Refused(f"{step} of {role['name']} was accepted, but service {service_id} does not show it")
         return document
+
+    def _role_for_server(self, role: dict[str, t.Any]) -> dict[str, t.Any]:
+        version = self.context.version
+        result = for_server({"roles": [role]}, version)["roles"][0]
+        values = result.get("custom_attrs_values")
+        if values:
+            context = self._vm_contexts({role["template_id"]}).get(role["template_id"], {})
+            result["vm_template_contents"] = contents_with_values(role.get("template_contents") or {}, values, context, version)
+        return result
 
     def _wait(self, document: dict, states: frozenset[str] = UP, *, removing: bool = False) -> dict:
         if state_of(document) == "WARNING":
@@ -506,7 +534,7 @@ def _only(documents: list[dict], name: str) -> dict | None:
 def _new_role(role: Params) -> dict[str, t.Any]:
     faults: list[str] = []
     values = role["user_inputs_values"] or {}
-    fill({name: "O|text" for name in values}, values, None, f"role {role['name']}: ", faults)
+    values = fill({name: "O|text" for name in values}, values, None, f"role {role['name']}: ", faults)
     if faults:
         raise InvalidRequest("; ".join(faults))
     new = {
@@ -515,7 +543,9 @@ def _new_role(role: Params) -> dict[str, t.Any]:
         "template_id": role["template_id"],
         "cardinality": role["cardinality"] or 0,
     }
-    for key in ("user_inputs_values", "template_contents", "parents"):
+    if values:
+        new["user_inputs_values"] = values
+    for key in ("template_contents", "parents"):
         if role[key]:
             new[key] = without_booleans(role[key])
     return new

@@ -106,6 +106,7 @@ def _create(params: Params, context: Context, body: dict | None) -> dict[str, t.
     if source is None and body is None:
         raise NotFound(f"there is no service template {name!r}", hint="Give template, or clone_of, to create it.")
     if context.check_mode:
+        for_server(body or {}, context.version)  # refuses what this server has not
         if body is None:
             body = {**canonical(body_of(source or {})), "name": name}
         entry = {"id": None, "name": body["name"], "uid": None, "gid": None, "uname": context.username, "gname": None}
@@ -153,6 +154,7 @@ def _update(params: Params, context: Context, current: dict, body: dict | None) 
         after = predicted(before, access)
         after["name"] = name
         if rewrite and body is not None:
+            for_server(body, context.version)
             new_body = merged(body, body_of(current))
             after["body"] = masked(new_body, secret_inputs(new_body))
         elif rename:

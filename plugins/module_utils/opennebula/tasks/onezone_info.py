@@ -8,12 +8,12 @@ from __future__ import annotations
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from ..context import Context
-from ..errors import OpenNebulaError
+from ..context import Context, Deadline
+from ..errors import InvalidRequest, OpenNebulaError
 from ..formats import to_int
 from ..oned import Oned
 from ..states import raft_state_name
-from ..zones import MASTER_ZONE, client_of, describe
+from ..zones import MASTER_ZONE, describe, usable
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str"},
@@ -22,7 +22,8 @@ ARGUMENTS: dict[str, t.Any] = {
 }
 RULES: dict[str, t.Any] = {"mutually_exclusive": [("name", "id")]}
 
-WORKERS = 16
+# A silent zone occupies a thread for the whole of `timeout`; with this many the others do not queue behind a few of them.
+WORKERS = 64
 
 
 def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
@@ -31,22 +32,35 @@ def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
     found = [zone for zone in zones if params["name"] in (None, zone["name"]) and params["id"] in (None, zone["id"])]
     if params["status"]:
         asked = {zone["id"]: zone for zone in [*found, *(z for z in zones if z["id"] == MASTER_ZONE)]}
-        clients = {zone_id: _client(context, zones, zone_id) for zone_id in asked}
+        clients = {zone_id: _client(context, zones, zone) for zone_id, zone in asked.items()}
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-            statuses = dict(zip(clients, pool.map(_status, clients.values()), strict=True))
+            answers = pool.map(lambda client: _status(client, context.deadline(params["timeout"])), clients.values())
+            statuses = dict(zip(clients, answers, strict=True))
         for zone in found:
             zone["status"] = _compared(statuses[zone["id"]], statuses.get(MASTER_ZONE))
     return {"changed": False, "zones": found}
 
 
-def _client(context: Context, zones: list[dict], zone_id: int) -> Oned | OpenNebulaError:
+def _client(context: Context, zones: list[dict], zone: dict[str, t.Any]) -> Oned | OpenNebulaError:
+    """Return a client of its own for a zone's thread; never another zone's."""
+    here = context.oned.endpoint
     try:
-        return client_of(context, zones, zone_id)
+        if usable(zone["endpoint"], here):
+            return context.oned_at(zone["endpoint"])
+        # Zone 0 is born as http://localhost: the only one of that kind is the one that answers here.
+        strangers = [entry for entry in zones if not usable(entry["endpoint"], here)]
+        if len(strangers) == 1 and all(entry["endpoint"].rstrip("/") != here for entry in zones):
+            return context.oned_at(here)
+        raise InvalidRequest(
+            f"the zone pool names {zone['endpoint'] or 'nothing'} as its endpoint, which leads nowhere from here",
+            hint="Correct the zone's ENDPOINT with onezone.",
+        )
     except OpenNebulaError as error:
         return error
 
 
-def _status(oned: Oned | OpenNebulaError) -> dict[str, t.Any]:
+def _status(oned: Oned | OpenNebulaError, deadline: Deadline) -> dict[str, t.Any]:
+    """Ask one zone, all calls within one deadline."""
     status: dict[str, t.Any] = {
         "reachable": False,
         "version": None,
@@ -61,7 +75,9 @@ def _status(oned: Oned | OpenNebulaError) -> dict[str, t.Any]:
             raise oned
         status["version"] = oned.version()
         status["reachable"] = True
+        oned.limit(deadline.left())
         status["pool"] = sorted((describe(zone) for zone in oned.zones()), key=lambda zone: zone["id"])
+        oned.limit(deadline.left())
         raft = oned.raft_status()  # for oneadmin only
         status["raft_state"] = raft_state_name(to_int(raft.get("STATE")))
         status["term"] = to_int(raft.get("TERM"))
