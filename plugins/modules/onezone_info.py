@@ -11,7 +11,8 @@ short_description: Read the zones of an OpenNebula federation
 version_added: "0.1.0"
 description:
   - Returns all zones with their attributes and servers, and asks each zone's own oned how it follows the master.
-  - A zone that does not answer does not fail the task; its RV(zones[].status.error) says why.
+  - All zones are asked at the same time, each within O(timeout) in all.
+  - A zone that does not answer neither fails the task nor holds up the others; its RV(zones[].status.error) says why.
 author:
   - oneflower.federation contributors (@oneflower)
 extends_documentation_fragment:
