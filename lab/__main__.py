@@ -5,18 +5,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import frontends, hosts, image, network, shell, topology
+from lab import frontends, hosts, image, network, processes, shell, topology
 from lab.topology import SITES
 
 
 def up(arguments: argparse.Namespace) -> None:
-    """Start what is not running."""
+    """Start what is not running, also where a lab of this name was killed."""
     started = time.monotonic()
     topology.STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
     network.build()
@@ -40,18 +41,31 @@ def up(arguments: argparse.Namespace) -> None:
 
 
 def down(_arguments: argparse.Namespace) -> None:
-    """Leave nothing behind, however far `up` came."""
+    """Leave nothing behind, however far `up` came and whatever was killed since."""
     for connection in (topology.STATE / "ssh" / "connections").glob("*"):
         shell.run("ssh", "-F", "none", "-S", connection, "-O", "exit", "lab", check=False)
     for site in SITES:
         frontends.stop(site)
-    names = {path.name for path in (topology.STATE / "hosts").glob("*")}
+    names = {path.name for path in (topology.STATE / "hosts").glob("*")} | hosts.with_groups()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(hosts.destroy, sorted(names)))
-    for host in network.all_hosts():
-        network.remove(host)
+    # All at once first: a process in one namespace may hold another's.
+    processes.kill(processes.in_namespaces(network.place(name) for name in network.all_hosts() if network.exists(name)))
+    for name in network.all_hosts():
+        network.remove(name)
+    for place in sorted(_mounts(), key=len, reverse=True):
+        hosts.unmount(Path(place))
     shutil.rmtree(topology.STATE, ignore_errors=True)
+    left = [str(path) for path in (topology.STATE, *hosts.groups()) if path.exists()] + network.all_hosts()
+    if left:
+        raise shell.LabError(f"still there: {', '.join(left)}")
     shell.say("down")
+
+
+def _mounts() -> set[str]:
+    """What is mounted below the lab's state."""
+    targets = (row.split()[1] for row in Path("/proc/mounts").read_text().splitlines())
+    return {target for target in targets if target.startswith(f"{topology.STATE}/")}
 
 
 def status(_arguments: argparse.Namespace) -> None:
@@ -64,14 +78,32 @@ def status(_arguments: argparse.Namespace) -> None:
         print("{:<16}{:<16}{:<10}{}".format(*row).rstrip())
 
 
+def _way_into(host: str) -> list[str]:
+    """What runs the rest of a command line in a host. Router, controller, lines and LANs are namespaces and nothing more."""
+    init = hosts.leader(host)
+    if init:
+        return ["nsenter", "-t", str(init), "-a"]
+    if network.exists(host) and not hosts.folder(host).exists():
+        return ["nsenter", f"--net={network.place(host)}"]
+    raise shell.LabError(f"{host} is not running")
+
+
 def execute(arguments: argparse.Namespace) -> None:
-    if arguments.host in (network.ROUTER, network.CONTROLLER) or arguments.host.startswith(("lan-", "fe-")):
-        path = f"/run/netns/{topology.namespace(arguments.host)}"
-        os.execvp("nsenter", ["nsenter", f"--net={path}", *arguments.command])
-    init = hosts.leader(arguments.host)
-    if not init:
-        raise shell.LabError(f"{arguments.host} is not running")
-    os.execvp("nsenter", ["nsenter", "-t", str(init), "-a", *arguments.command])
+    command = [*_way_into(arguments.host), *arguments.command]
+    os.execvp(command[0], command)
+
+
+def console(arguments: argparse.Namespace) -> None:
+    """A root shell with a terminal of the host's own, as a login on its console gives."""
+    way = _way_into(arguments.host)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise shell.LabError(f"console needs a terminal; for one command: python -m lab exec {arguments.host} COMMAND")
+    command = [*way, "bash"]
+    if hosts.leader(arguments.host):
+        terminal = f"--setenv=TERM={os.environ.get('TERM', 'linux')}"
+        command = [*way, "systemd-run", "--quiet", "--collect", "--pty", terminal, "--setenv=HOME=/root",
+                   "--working-directory=/root", "/bin/bash", "--login"]  # fmt: skip
+    os.execvp(command[0], command)
 
 
 def reboot(arguments: argparse.Namespace) -> None:
@@ -103,7 +135,7 @@ def frontend(arguments: argparse.Namespace) -> None:
 
 
 def wan(arguments: argparse.Namespace) -> None:
-    network.fault(arguments.site, cut=arguments.cut, loss_percent=arguments.loss)
+    network.fault(arguments.site, cut=arguments.cut, loss_percent=arguments.loss, delay_ms=arguments.delay)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -116,7 +148,8 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     command("deps", lambda _a: image.install_packages(), "install the Debian packages that the lab needs")
-    command("image", lambda _a: image.build(), "build the images that are missing")
+    sub = command("image", lambda a: image.build(a.suite), "build the images that are missing")
+    sub.add_argument("--suite", action="append", default=[], choices=image.SUITES, help="base image of one more Debian release")
     command("clean", lambda _a: image.clean(), "remove the image cache")
     command("up", up, "start the lab").add_argument("--no-zones", action="store_true", help="gateways and networks only")
     command("down", down, "stop the lab and leave nothing behind")
@@ -124,21 +157,23 @@ def parser() -> argparse.ArgumentParser:
     sub = command("exec", execute, "run a command in a host")
     sub.add_argument("host")
     sub.add_argument("command", nargs=argparse.REMAINDER)
+    command("console", console, "open a root shell on a host's console").add_argument("host")
     command("reboot", reboot, "reboot a host from the inside").add_argument("host")
     sub = command("host", host, "start or stop a scratch host on the management link")
     sub.add_argument("action", choices=("start", "stop"))
     sub.add_argument("name")
     sub.add_argument("--image", default="base")
     sub.add_argument("--bind-ro", action="append", default=[], metavar="SOURCE:TARGET")
-    sub.add_argument("--number", type=int, default=100, help="last byte of its management address")
+    sub.add_argument("--number", type=int, help="last byte of its management address; the first free one from 100 on if not given")
     sub = command("frontend", frontend, "stop, start or restart a zone's front-end")
     sub.add_argument("action", choices=("stop", "start", "restart"))
     sub.add_argument("site")
-    sub = command("wan", wan, "cut a site's WAN link, make it lose packets, or heal it")
+    sub = command("wan", wan, "cut a site's WAN link, make it lose or delay packets, or heal it; what is not given is off")
     sub.add_argument("--site", required=True)
     sub.add_argument("--cut", action="store_true")
     sub.add_argument("--heal", action="store_true")
-    sub.add_argument("--loss", type=int, default=0, metavar="PERCENT")
+    sub.add_argument("--loss", type=int, default=0, metavar="PERCENT", help="in each direction")
+    sub.add_argument("--delay", type=float, default=0, metavar="MS", help="in each direction")
     renew = command("renew", lambda a: shell.say(f"zone {a.site} is now {network.renew(a.site)}"), "change a dynamic address")
     renew.add_argument("site")
     return main_parser
@@ -146,6 +181,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     arguments = parser().parse_args()
+    if not re.fullmatch(r"[a-z0-9]{1,12}", topology.NAME):
+        return shell.fail(f"ONEFLOWER_LAB is {topology.NAME!r}; lower-case letters and digits are needed, at most 12")
     if os.geteuid():
         return shell.fail("the lab needs root: network namespaces and systemd-nspawn")
     os.umask(0o022)

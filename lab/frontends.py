@@ -6,13 +6,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from lab import hosts, shell, topology
+from lab import processes, shell, topology
 from lab.topology import PORTS, Site
 
 READY_TIMEOUT_S = 20.0
@@ -63,7 +62,7 @@ def configuration(site: Site) -> dict:
 
 
 def running(site: Site) -> bool:
-    return bool(hosts.recall(folder(site) / "process"))
+    return bool(processes.recall(folder(site) / "process"))
 
 
 def start(site: Site) -> bool:
@@ -83,8 +82,8 @@ def start(site: Site) -> bool:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True, cwd=topology.REPOSITORY,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
-    hosts.remember(place / "process", process.pid)
-    hosts.reap(process)
+    processes.remember(place / "process", process.pid)
+    processes.reap(process)
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
         if b"ready" in log_path.read_bytes()[begin:]:
@@ -98,12 +97,7 @@ def start(site: Site) -> bool:
 
 def stop(site: Site) -> None:
     """Stop a zone's server; its VMs go on."""
-    pid = hosts.recall(folder(site) / "process")
+    pid = processes.recall(folder(site) / "process")
     if pid:
-        os.kill(pid, signal.SIGTERM)
-        if not hosts.gone(pid, 10):
-            os.kill(pid, signal.SIGKILL)
-            hosts.gone(pid, 5)
+        processes.terminate(pid)
     (folder(site) / "process").unlink(missing_ok=True)
-
-

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lab's images: a small Debian, and on top of it the Flower appliance as its role makes it.
 
-Both are folders in the cache, named by a hash of everything they are made from, and moved into place when complete.
+All are folders in the cache, named by a hash of everything they are made from, the code that makes them included, and moved
+into place when complete.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lab import shell, topology
@@ -35,10 +36,11 @@ GUEST_PACKAGES = (
     "systemd-sysv", "libnss-systemd", "dbus", "openssh-server", "sudo", "python3", "python3-venv", "nftables", "iproute2",
     "iputils-ping", "wireguard-tools", "wireguard-go", "conntrack", "openssl", "curl", "ca-certificates", "procps", "tcpdump",
 )  # fmt: skip
-SUITE = "bookworm"
+# Debian releases that a base image can be made of, with their Python. The lab runs on the first.
+SUITES = {"bookworm": "3.11", "trixie": "3.13"}
+SUITE = next(iter(SUITES))
 FLOWER_VERSION = "1.39.0"
 WHEELS = (f"flwr=={FLOWER_VERSION}", "numpy")
-GUEST_PYTHON = "3.11"  # of SUITE
 GUEST = Path(__file__).resolve().parent / "guest"
 # What the appliance image is made from, besides the base image and the wheels.
 APPLIANCE_SOURCES = ("roles/flower_appliance", "plugins/module_utils/vocabulary.py", "plugins/module_utils/flower_versions.py",
@@ -81,21 +83,28 @@ def _files_digest(paths: tuple[str, ...]) -> str:
     return _digest(*sums)
 
 
-def base_path() -> Path:
-    return topology.CACHE / f"base-{_digest(SUITE, *GUEST_PACKAGES, _files_digest(('lab/guest',)), inspect.getsource(_configure))}"
+def _code(*functions: Callable) -> str:
+    return "".join(inspect.getsource(function) for function in functions)
 
 
-def wheels_path() -> Path:
-    return topology.CACHE / f"wheels-{_digest(GUEST_PYTHON, *WHEELS)}"
+def base_path(suite: str = SUITE) -> Path:
+    made_by = _code(_debootstrap, _configure)
+    return topology.CACHE / f"base-{suite}-{_digest(suite, *GUEST_PACKAGES, _files_digest(('lab/guest',)), made_by)}"
+
+
+def wheels_path(suite: str = SUITE) -> Path:
+    return topology.CACHE / f"wheels-{suite}-{_digest(SUITES[suite], *WHEELS, _code(_download))}"
 
 
 def appliance_path() -> Path:
-    return topology.CACHE / f"appliance-{_digest(base_path().name, wheels_path().name, _files_digest(APPLIANCE_SOURCES))}"
+    parts = (base_path().name, wheels_path().name, _files_digest(APPLIANCE_SOURCES), _code(_build_appliance, _strip))
+    return topology.CACHE / f"appliance-{_digest(*parts)}"
 
 
 def layers(image: str) -> list[Path]:
     """Folders of an image, topmost first, as overlayfs wants them; raises LabError for an unknown or missing one."""
     known = {"base": [base_path()], "flower-appliance": [appliance_path(), base_path()]}
+    known |= {f"base-{suite}": [base_path(suite)] for suite in SUITES}
     if image not in known:
         raise shell.LabError(f"there is no image {image!r}; there are {', '.join(known)}")
     for path in known[image]:
@@ -104,13 +113,19 @@ def layers(image: str) -> list[Path]:
     return known[image]
 
 
-def build() -> None:
-    """Make what is missing; where nothing is, another's build is not waited for."""
-    if all(path.is_dir() for path in (base_path(), wheels_path(), appliance_path())):
+def build(suites: Sequence[str] = ()) -> None:
+    """Make what is missing: the lab's images, and base image and wheels of more Debian releases.
+
+    Where nothing is missing, another's build is not waited for.
+    """
+    suites = list(dict.fromkeys((SUITE, *suites)))
+    wanted = [appliance_path(), *(path for suite in suites for path in (base_path(suite), wheels_path(suite)))]
+    if all(path.is_dir() for path in wanted):
         return
     with lock():
-        _build_base()
-        _build_wheels()
+        for suite in suites:
+            _build_base(suite)
+            _build_wheels(suite)
         _build_appliance()
 
 
@@ -129,43 +144,49 @@ def _finish(unfinished: Path, target: Path, started: float) -> None:
     shell.say(f"built {target.name} in {time.monotonic() - started:.0f} s")
 
 
-def _sources() -> str:
-    """This machine's own Debian package sources for SUITE, one line each."""
-    form = "$(REPO_URI)|$(RELEASE)|$(CODENAME)|$(COMPONENT)"
+def _sources(suite: str) -> str:
+    """This machine's own Debian package sources, one line each, for a release that need not be the machine's."""
+    form = "$(REPO_URI)|$(CODENAME)|$(COMPONENT)"
     lines = set()
     for line in shell.run("apt-get", "indextargets", "--format", form, "Identifier: Packages").splitlines():
-        uri, release, codename, component = line.split("|")
-        if "debian" in uri and (release.startswith(SUITE) or codename.startswith(SUITE)) and component == "main":
-            lines.add(f"deb {uri} {release} main")
+        uri, codename, component = line.split("|")
+        own, dash, pocket = codename.partition("-")
+        # Not every pocket, backports for instance, has a counterpart in every release.
+        if "debian" in uri and component == "main" and (own == suite or pocket in ("", "updates", "security")):
+            lines.add(f"deb {uri} {suite}{dash}{pocket} main")
     if not lines:
-        raise shell.LabError(f"this machine has no package source for Debian {SUITE}; add one to its apt sources")
+        raise shell.LabError(f"this machine has no package source for Debian {suite}; add one to its apt sources")
     return "\n".join(sorted(lines)) + "\n"
 
 
-def _build_base() -> None:
-    target = base_path()
-    unfinished = _build(target, f"the base image (Debian {SUITE}, {len(GUEST_PACKAGES)} packages)")
+def _build_base(suite: str) -> None:
+    target = base_path(suite)
+    unfinished = _build(target, f"the base image (Debian {suite}, {len(GUEST_PACKAGES)} packages)")
     if unfinished is None:
         return
     started = time.monotonic()
     scratch = Path("/dev/shm") if Path("/dev/shm").is_dir() else topology.CACHE
-    tar = scratch / f"{target.name}.{os.getpid()}.tar"
+    tar = scratch / f"oneflower-{suite}.tar"
     try:
-        done = subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io",
-             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
-             "--dpkgopt=path-exclude=/usr/share/locale/*", '--aptopt=Acquire::Languages "none"',
-             '--aptopt=APT::Install-Recommends "false"', f"--include={','.join(GUEST_PACKAGES)}", SUITE, str(tar), "-"],
-            input=_sources(), env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise shell.LabError(f"mmdebstrap: {done.stderr.strip()[-2000:]}")
+        _debootstrap(suite, tar, scratch)
         unfinished.mkdir(parents=True)
         shell.run("tar", "-xpf", tar, "-C", unfinished)
     finally:
         tar.unlink(missing_ok=True)
     _configure(unfinished)
     _finish(unfinished, target, started)
+
+
+def _debootstrap(suite: str, tar: Path, scratch: Path) -> None:
+    done = subprocess.run(
+        ["mmdebstrap", "--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io",
+         "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+         "--dpkgopt=path-exclude=/usr/share/locale/*", '--aptopt=Acquire::Languages "none"',
+         '--aptopt=APT::Install-Recommends "false"', f"--include={','.join(GUEST_PACKAGES)}", suite, str(tar), "-"],
+        input=_sources(suite), env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise shell.LabError(f"mmdebstrap: {done.stderr.strip()[-2000:]}")
 
 
 def _configure(root: Path) -> None:
@@ -202,20 +223,24 @@ def _configure(root: Path) -> None:
         path.symlink_to("/dev/null")
 
 
-def _build_wheels() -> None:
-    target = wheels_path()
-    unfinished = _build(target, f"the wheelhouse ({', '.join(WHEELS)})")
+def _build_wheels(suite: str) -> None:
+    target = wheels_path(suite)
+    unfinished = _build(target, f"the wheelhouse ({', '.join(WHEELS)} for Python {SUITES[suite]})")
     if unfinished is None:
         return
     started = time.monotonic()
+    _download(SUITES[suite], unfinished)
+    _finish(unfinished, target, started)
+
+
+def _download(python: str, place: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "--python-version", GUEST_PYTHON,
-         "--dest", str(unfinished), *WHEELS],
+        [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "--python-version", python,
+         "--dest", str(place), *WHEELS],
         capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     if done.returncode:
         raise shell.LabError(f"pip download: {done.stderr.strip()[-2000:]}")
-    _finish(unfinished, target, started)
 
 
 def _build_appliance() -> None:
@@ -229,21 +254,24 @@ def _build_appliance() -> None:
     name = "image-builder"
     hosts.destroy(name)
     try:
-        hosts.start_scratch(name, "base", binds=((wheels_path(), "/wheelhouse"),))
+        hosts.start_scratch(name, "base", binds=((wheels_path(), "/wheelhouse"),), number=hosts.BUILDER_NUMBER)
         hosts.play(name, topology.REPOSITORY / "lab/appliance.yml")
         hosts.stop(name)
-        layer = hosts.upper(name)
-        for leftover in ("etc/machine-id", "etc/hostname", "var/lib/dbus/machine-id"):
-            (layer / leftover).unlink(missing_ok=True)
-        for folder in ("home/ansible/.ansible", "var/log/journal", "tmp", "var/tmp", "run", "root/.cache"):
-            shutil.rmtree(layer / folder, ignore_errors=True)
-        for key in (layer / "etc/ssh").glob("ssh_host_*"):
-            key.unlink()
-        shutil.rmtree(layer / "home/ansible/.ssh", ignore_errors=True)
-        shell.run("cp", "-a", layer, unfinished)
+        _strip(hosts.upper(name))
+        shell.run("cp", "-a", hosts.upper(name), unfinished)
     finally:
         hosts.destroy(name)
     _finish(unfinished, target, started)
+
+
+def _strip(layer: Path) -> None:
+    """Take away what belongs to the host that the image was made on."""
+    for leftover in ("etc/machine-id", "etc/hostname", "etc/hosts", "var/lib/dbus/machine-id"):
+        (layer / leftover).unlink(missing_ok=True)
+    for folder in ("home/ansible/.ansible", "home/ansible/.ssh", "var/log/journal", "tmp", "var/tmp", "run", "root/.cache"):
+        shutil.rmtree(layer / folder, ignore_errors=True)
+    for key in (layer / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
 
 
 def clean() -> None:

@@ -3,25 +3,37 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-from lab import shell, topology
+from lab import processes, shell, topology
 from lab.topology import SITES, Site, namespace
 
 ROUTER, CONTROLLER = "inet", "mgmt"
+STATE = topology.STATE / "router"
+LINE_ENDS = ("gw", "inet")
+
+
+def place(host: str) -> Path:
+    return Path("/run/netns", namespace(host))
 
 
 def exists(host: str) -> bool:
-    return Path("/run/netns", namespace(host)).exists()
-
-
-def add(host: str) -> bool:
-    """Make a host's namespace with its loopback up; False where it was there."""
-    if exists(host):
+    """Whether a host has a namespace. What a killed `ip netns add` leaves is an ordinary file, and none."""
+    try:
+        return place(host).stat().st_dev != place(host).parent.stat().st_dev
+    except OSError:
         return False
-    shell.run("ip", "netns", "add", namespace(host))
+
+
+def add(host: str) -> None:
+    """Make a host's namespace, unless it is there, with its loopback up."""
+    if not exists(host):
+        place(host).unlink(missing_ok=True)
+        shell.run("ip", "netns", "add", namespace(host))
     shell.batch(host, ["link set lo up"])
-    return True
 
 
 def interfaces(host: str) -> set[str]:
@@ -44,65 +56,135 @@ def switch(site: Site) -> str:
     return f"lan-{site.letter}"
 
 
+def line(site: Site) -> str:
+    """The host that is nothing but a site's WAN line, between gateway and router; it can be made slow."""
+    return f"line-{site.letter}"
+
+
 def add_bridge(host: str, bridge: str, *commands: str) -> None:
     add(host)
     if bridge not in interfaces(host):
-        shell.batch(host, [f"link add {bridge} type bridge forward_delay 0", f"link set {bridge} up", *commands])
+        shell.batch(host, [f"link add {bridge} type bridge forward_delay 0"])
+    shell.batch(host, [f"link set {bridge} up", *commands])
 
 
-def plug(host: str, interface: str, switch_host: str, bridge: str, port: str, mac: str = "") -> bool:
-    """Plug a host's interface into a switch; False where it is plugged in already."""
-    if interface in interfaces(host):
-        return False
-    if port in interfaces(switch_host):  # a cable whose other end was in a namespace that is gone
-        shell.batch(switch_host, [f"link del {port}"])
-    link(host, interface, switch_host, port, mac)
-    shell.batch(switch_host, [f"link set {port} master {bridge} up"])
-    shell.batch(host, [f"link set {interface} up"])
-    return True
+def plug(host: str, interface: str, switch_host: str, bridge: str, port: str, mac: str = "", *commands: str) -> None:
+    """Plug a host's interface into a switch, unless it is, and run lines of `ip` on it."""
+    if interface not in interfaces(host):
+        if port in interfaces(switch_host):  # a cable whose other end was in a namespace that is gone
+            shell.batch(switch_host, [f"link del {port}"])
+        link(host, interface, switch_host, port, mac)
+    if bridge:
+        shell.batch(switch_host, [f"link set {port} master {bridge} up"])
+    shell.batch(host, [f"link set {interface} up", *commands])
 
 
 def join_management(host: str, address: str, interface: str = "mgmt0") -> None:
     """Put a host on the management link, from which the controller reaches it."""
-    if plug(host, interface, CONTROLLER, "management", host):
-        shell.batch(host, [f"addr replace {address}/24 dev {interface}"])
+    plug(host, interface, CONTROLLER, "management", host, "", f"addr replace {address}/24 dev {interface}")
 
 
 def build() -> None:
-    """Router, controller, LANs, gateways' and front-ends' links."""
+    """Router, controller, lines, LANs, gateways' and front-ends' links."""
     add_bridge(CONTROLLER, "management", f"addr replace {topology.MANAGEMENT}.1/24 dev management")
     add(ROUTER)
     shell.inside(ROUTER, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0")
     for site in SITES:
         add_bridge(switch(site), "lan")
+        add_bridge(line(site), "line")
+        shell.inside(line(site), "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
         for host in (site.gateway, site.front_end):
             add(host)
         join_management(site.gateway, site.gateway_management)
         join_management(site.front_end, site.front_end_management)
-        if plug(site.gateway, "lan", switch(site), "lan", "gw"):
-            shell.batch(site.gateway, [f"addr replace {site.lan}.1/24 dev lan"])
-        if plug(site.front_end, "lan", switch(site), "lan", "fe"):
-            shell.batch(site.front_end, [f"addr replace {site.lan}.2/24 dev lan"])
-        if "wan" not in interfaces(site.gateway):
-            link(site.gateway, "wan", ROUTER, f"wan-{site.letter}")
-            shell.batch(ROUTER, [f"addr replace {site.wan_router}/30 dev wan-{site.letter}", f"link set wan-{site.letter} up"])
-            shell.batch(site.gateway, [f"addr replace {site.wan_address}/30 dev wan", "link set wan up"])
-            shell.batch(site.gateway, [f"route replace default via {site.wan_router}"])
-    if not shell.inside(ROUTER, "nft", "list", "tables").strip():
+        plug(site.gateway, "lan", switch(site), "lan", "gw", "", f"addr replace {site.lan}.1/24 dev lan")
+        plug(site.front_end, "lan", switch(site), "lan", "fe", "", f"addr replace {site.lan}.2/24 dev lan")
+        wan = f"wan-{site.letter}"
+        plug(ROUTER, wan, line(site), "", "inet", "", f"addr replace {site.wan_router}/30 dev {wan}")
+        plug(site.gateway, "wan", line(site), "", "gw", "", f"addr replace {site.wan_address}/30 dev wan",
+             f"route replace default via {site.wan_router}")  # fmt: skip
+        run_line(site)
+    if not (STATE / "dynamic").exists():  # written last
         load_router(topology.DYNAMIC_ADDRESSES[0])
+
+
+def run_line(site: Site) -> None:
+    """Make a site's WAN line as slow as it is meant to be; what was killed runs again."""
+    state = STATE / f"delay-{site.letter}"
+    milliseconds = float(state.read_text()) if state.exists() else 0.0
+    if set(LINE_ENDS) - interfaces(line(site)):
+        raise shell.LabError(f"zone {site.letter} has no line of its own: take the lab down and up again")
+    if netem(line(site)):
+        _line_with_netem(line(site), milliseconds)
+    else:
+        _line_without_netem(line(site), milliseconds, STATE / f"delay-{site.letter}.process")
+
+
+def _join(host: str) -> None:
+    shell.batch(host, [f"link set {end} master line up" for end in LINE_ENDS])
+
+
+def _line_with_netem(host: str, milliseconds: float) -> None:
+    """Each end delays what leaves by it, so both directions are slow. No test here runs this: the kernels at hand lack netem."""
+    _join(host)
+    for end in LINE_ENDS:
+        if milliseconds:
+            shell.inside(host, "tc", "qdisc", "replace", "dev", end, "root", "netem", "limit", 20000, "delay", f"{milliseconds}ms")
+        else:
+            shell.inside(host, "tc", "qdisc", "del", "dev", end, "root", check=False)
+
+
+def _line_without_netem(host: str, milliseconds: float, file: Path) -> None:
+    """A bridge, or a process of ours between the two ends."""
+    held = processes.recall(file)
+    if held and milliseconds == _delayed(held):
+        return
+    processes.kill([held])
+    file.unlink(missing_ok=True)
+    if not milliseconds:
+        _join(host)
+        return
+    shell.batch(host, [f"link set {end} nomaster up" for end in LINE_ENDS])
+    program = topology.REPOSITORY / "lab/delay.py"
+    worker = subprocess.Popen(
+        ["nsenter", f"--net={place(host)}", sys.executable, str(program), *LINE_ENDS, str(milliseconds)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/",
+    )  # fmt: skip
+    processes.remember(file, worker.pid)
+    if worker.stdout.readline().strip() != b"ready":
+        raise shell.LabError(f"{host} cannot be delayed")
+    processes.reap(worker)
+
+
+def _delayed(pid: int) -> float:
+    """The delay that a process of ours makes."""
+    try:
+        return float(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-2])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def netem(host: str) -> bool:
+    """Whether this kernel can delay packets itself."""
+    if not shutil.which("tc"):
+        return False
+    shell.inside(host, "tc", "qdisc", "add", "dev", "lo", "root", "netem", check=False)
+    found = "netem" in shell.inside(host, "tc", "qdisc", "show", "dev", "lo", check=False)
+    if found:
+        shell.inside(host, "tc", "qdisc", "del", "dev", "lo", "root", check=False)
+    return found
 
 
 def load_router(dynamic_address: str) -> None:
     """(Re)load the router's rules, with the faults that are in force."""
-    state = topology.STATE / "router"
-    state.mkdir(parents=True, exist_ok=True)
-    rules = tuple(rule for file in sorted(state.glob("fault-*")) for rule in file.read_text().splitlines())
+    STATE.mkdir(parents=True, exist_ok=True)
+    rules = tuple(rule for file in sorted(STATE.glob("fault-*")) for rule in file.read_text().splitlines())
     shell.inside(ROUTER, "nft", "-f", "-", text_in=router_rules(dynamic_address, rules))
     shell.inside(
         ROUTER, "sysctl", "-qw", f"net.netfilter.nf_conntrack_tcp_timeout_established={topology.IDLE_TIMEOUT_S}",
         "net.netfilter.nf_conntrack_tcp_loose=0",
     )  # fmt: skip
-    (state / "dynamic").write_text(dynamic_address)
+    (STATE / "dynamic").write_text(dynamic_address)
 
 
 def router_rules(dynamic_address: str, faults: tuple[str, ...] = ()) -> str:
@@ -138,31 +220,35 @@ def renew(letter: str) -> str:
     if not site.translated:
         raise shell.LabError(f"zone {letter} has a static address")
     addresses = topology.DYNAMIC_ADDRESSES
-    current = (topology.STATE / "router" / "dynamic").read_text().strip()
+    current = (STATE / "dynamic").read_text().strip()
     new = addresses[(addresses.index(current) + 1) % len(addresses)]
     load_router(new)
     shell.inside(ROUTER, "conntrack", "-D", "-s", site.wan_address, check=False)
     return new
 
 
-def fault(letter: str, *, cut: bool = False, loss_percent: int = 0) -> None:
-    """Cut a site's WAN link, make it lose packets, or heal it (neither)."""
-    device = f"wan-{topology.site(letter).letter}"
+def fault(letter: str, *, cut: bool = False, loss_percent: int = 0, delay_ms: float = 0) -> None:
+    """Cut a site's WAN link, make it lose packets or hold each for a time, all in both directions; what is not given is off."""
+    site = topology.site(letter)
     rules = []
     for direction in ("iifname", "oifname"):
         if cut:
-            rules.append(f'{direction} "{device}" drop')
+            rules.append(f'{direction} "wan-{letter}" drop')
         elif loss_percent:
-            rules.append(f'{direction} "{device}" numgen random mod 100 < {int(loss_percent)} drop')
-    state = topology.STATE / "router"
+            rules.append(f'{direction} "wan-{letter}" numgen random mod 100 < {int(loss_percent)} drop')
     # One file per site, so that neither a fault elsewhere nor a new address heals this one.
-    (state / f"fault-{letter}").write_text("\n".join(rules))
-    load_router((state / "dynamic").read_text().strip())
+    (STATE / f"fault-{letter}").write_text("\n".join(rules))
+    (STATE / f"delay-{letter}").write_text(str(float(delay_ms)))
+    load_router((STATE / "dynamic").read_text().strip())
+    run_line(site)
 
 
 def remove(host: str) -> None:
+    """End what still runs in a host's namespace, and remove it."""
     if exists(host):
+        processes.kill(processes.in_namespaces([place(host)]))
         shell.run("ip", "netns", "del", namespace(host))
+    place(host).unlink(missing_ok=True)
 
 
 def all_hosts() -> list[str]:

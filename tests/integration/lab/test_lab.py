@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab by itself, without zones: comes up once, keeps disks, forgets idle flows, leaves nothing behind."""
+"""The lab by itself, without VMs: comes up once, keeps disks, forgets idle flows, leaves nothing behind, even when killed."""
 
 from __future__ import annotations
 
 import os
+import pty
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from tests.integration.traces import left_by, traces
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "t3"
@@ -36,26 +42,15 @@ def lab(*arguments: str, check: bool = True) -> str:
     return done.stdout
 
 
-def traces() -> set[str]:
-    """Everything of this lab on the machine."""
-    found = {str(path) for path in Path("/run/netns").glob(f"{NAME}-*")} | {str(path) for path in Path("/run").glob(f"{NAME}-*")}
-    found |= {str(path) for path in Path("/sys/fs/cgroup").glob(f"**/lab-{NAME}-*")}
-    found |= {line for line in Path("/proc/mounts").read_text().splitlines() if f"{NAME}-" in line}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            text = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if f"/{NAME}-lab/" in text or f"/netns/{NAME}-" in text:
-            found.add(text)
-    return found
+BEFORE: dict[str, set[str]] = {}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def running():
     if os.geteuid():
         pytest.fail("the lab needs root")
-    assert traces() == set(), "another lab of this name is there"
+    lab("down")  # of a run that was killed
+    BEFORE.update(traces(NAME))
     yield lab("up", "--no-zones")
     lab("down")
 
@@ -151,7 +146,184 @@ def test_firewall_forgets_an_idle_flow():
     assert answers == ["answered", "answered", "silence"]
 
 
+def round_trip() -> float:
+    """Milliseconds from a gateway to the router and back, the best of five."""
+    answer = lab("exec", "gw-b", "ping", "-q", "-c", "5", "-i", "0.2", "-W", "2", "203.0.113.5")
+    return float(re.search(r"= ([0-9.]+)/", answer).group(1))
+
+
+def test_a_slow_wan_link():
+    before = round_trip()
+    lab("wan", "--site", "b", "--delay", "40")
+    slow = round_trip()
+    lab("wan", "--site", "b", "--delay", "15")
+    less = round_trip()
+    other = lab("exec", "gw-a", "ping", "-q", "-c", "2", "-i", "0.2", "203.0.113.1")
+    lab("wan", "--site", "b", "--heal")
+    after = round_trip()
+    print(f"round trip {before} ms; with 40 ms each way {slow} ms, with 15 ms {less} ms; healed {after} ms")
+    assert before < 5 and after < 5
+    assert 80 <= slow - before < 95
+    assert 30 <= less - before < 42
+    assert float(re.search(r"= ([0-9.]+)/", other).group(1)) < 5
+
+
+BULK_SERVER = """
+import hashlib, socket
+s = socket.create_server(("203.0.113.6", 9001)); print("ready", flush=True)
+c, _ = s.accept(); total = hashlib.sha256()
+while data := c.recv(1 << 16):
+    total.update(data)
+print(total.hexdigest(), flush=True)
+"""
+BULK_CLIENT = """
+import hashlib, socket
+c = socket.create_connection(("203.0.113.6", 9001), 5); block = bytes(range(256)) * 4096; total = hashlib.sha256()
+for _ in range(16):
+    c.sendall(block); total.update(block)
+c.close(); print(total.hexdigest())
+"""
+
+
+def test_a_slow_link_passes_bulk_unharmed():
+    """16 MiB over TCP: segments larger than the MTU and checksums left to the card pass the delay as they came."""
+    lab("wan", "--site", "b", "--delay", "5")
+    server = subprocess.Popen(
+        ["nsenter", f"--net=/run/netns/{NAME}-gw-b", sys.executable, "-c", BULK_SERVER], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout.readline().strip() == "ready"
+        started = time.monotonic()
+        sent = lab("exec", "inet", sys.executable, "-c", BULK_CLIENT).strip()
+        print(f"{16 * 8 * 1.048576 / (time.monotonic() - started):.0f} Mbit/s")
+        assert server.stdout.readline().strip() == sent
+    finally:
+        server.kill()
+        server.wait()
+        lab("wan", "--site", "b", "--heal")
+
+
+def test_console_is_a_terminal_in_the_host():
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lab", "console", "gw-b"], cwd=ROOT, env={**os.environ, "ONEFLOWER_LAB": NAME},
+        stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
+    )  # fmt: skip
+    os.close(terminal)
+    os.write(controller, b"echo at-$(hostname) on-$(tty); exit 3\n")
+    shown = b""
+    try:
+        while chunk := os.read(controller, 4096):
+            shown += chunk
+    except OSError:  # the other end is closed
+        pass
+    os.close(controller)
+    process.wait(10)
+    assert re.search(r"at-gw-b on-/dev/pts/\d", shown.decode(errors="replace")), shown
+
+
+def test_console_without_a_terminal_says_what_to_use():
+    said = lab("console", "gw-b", check=False)
+    assert "needs a terminal" in said and "lab exec gw-b COMMAND" in said
+
+
+def test_a_taken_management_address_is_refused():
+    try:
+        first, second = lab("host", "start", "one").strip(), lab("host", "start", "two").strip()
+        assert (first, second) == ("192.0.2.100", "192.0.2.101")
+        assert "no management address is free for three" in lab("host", "start", "three", "--number", "101", check=False)
+    finally:
+        for name in ("one", "two"):
+            lab("host", "stop", name)
+    assert lab("status").count("\n") == 6
+
+
 def test_down_leaves_nothing():
-    assert traces() != set()
+    assert set(left_by(NAME, BEFORE)) == {"namespaces", "mounts", "control groups", "processes", "files"}
     lab("down")
-    assert traces() == set()
+    assert left_by(NAME, BEFORE) == {}
+
+
+def own_processes(*kinds: str) -> list[int]:
+    """Ids from the lab's own state: supervisors (of hosts), servers (of zones), lines, and everything in the hosts."""
+    files = {"supervisors": "hosts/*/supervisor", "servers": "zones/*/process", "lines": "router/*.process"}
+    state = Path(f"/run/{NAME}-lab")
+    found = [int(file.read_text().split()[0]) for kind in kinds if kind in files for file in state.glob(files[kind])]
+    if "guests" in kinds:
+        for group in Path("/sys/fs/cgroup").glob(f"*/lab-{NAME}-*"):
+            for file in group.rglob("cgroup.procs"):
+                found += [int(line) for line in file.read_text().split()]
+    return list(dict.fromkeys(found))
+
+
+KILLED = [
+    ("supervisors", "servers", "lines", "guests"),
+    ("supervisors",),  # the hosts go on without them
+    ("guests",),
+]
+
+
+def kill(kinds: tuple[str, ...]) -> None:
+    victims = own_processes(*kinds)
+    assert len(victims) >= 3
+    for pid in victims:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:  # went with its host's init
+            continue
+    assert {"namespaces", "mounts", "control groups", "files"} <= set(left_by(NAME, BEFORE))
+
+
+@pytest.mark.parametrize("kinds", KILLED, ids="+".join)
+def test_down_after_it_was_killed_leaves_nothing(kinds):
+    lab("up")
+    lab("wan", "--site", "b", "--delay", "2")
+    mine = own_processes("supervisors", "servers", "lines", "guests")
+    assert len(mine) >= 20
+    kill(kinds)
+    lab("down")
+    assert left_by(NAME, BEFORE) == {}
+    assert [pid for pid in mine if Path(f"/proc/{pid}").exists()] == []
+
+
+@pytest.mark.parametrize("kinds", KILLED, ids="+".join)
+def test_up_after_it_was_killed_works(kinds):
+    lab("up")
+    lab("exec", "gw-b", "sh", "-c", "echo kept >/root/mark; sync")
+    lab("wan", "--site", "b", "--delay", "20")
+    kill(kinds)
+    lab("up")
+    assert {line.split()[2] for line in lab("status").splitlines()} == {"running"}
+    for gateway in ("gw-a", "gw-b", "gw-c"):
+        assert lab("exec", gateway, "systemctl", "is-system-running", "--wait").strip() == "running"
+    assert lab("exec", "gw-b", "cat", "/root/mark").strip() == "kept"
+    assert 40 <= round_trip() < 55
+    for front_end in ("192.0.2.21", "192.0.2.22", "192.0.2.23"):
+        lab("exec", "mgmt", "bash", "-c", f"exec 3<>/dev/tcp/{front_end}/2633")
+    assert "everything is running already" in lab("up")
+    lab("down")
+    assert left_by(NAME, BEFORE) == {}
+
+
+def test_up_goes_on_where_a_killed_one_stopped():
+    """Halves of what `up` makes: a namespace that is only a file, a cable without addresses, a disk that was never booted."""
+    Path(f"/run/netns/{NAME}-gw-b").touch()
+    for host in ("gw-c", "line-c"):
+        subprocess.run(["ip", "netns", "add", f"{NAME}-{host}"], check=True)
+    subprocess.run(["ip", "link", "add", "wan", "netns", f"{NAME}-gw-c", "type", "veth",
+                    "peer", "name", "gw", "netns", f"{NAME}-line-c"], check=True)  # fmt: skip
+    (Path(f"/run/{NAME}-lab") / "hosts/gw-b/upper/etc").mkdir(parents=True)
+    (Path(f"/run/{NAME}-lab") / "hosts/gw-b/host_key").touch()
+    Path("/sys/fs/cgroup/systemd" if Path("/sys/fs/cgroup/systemd").is_dir() else "/sys/fs/cgroup", f"lab-{NAME}-gw-a").mkdir()
+    try:
+        lab("up", "--no-zones")
+        assert round_trip() < 5
+        lab("exec", "gw-c", "ping", "-q", "-c", "1", "-W", "2", "100.64.12.1")
+    finally:
+        lab("down")
+    assert left_by(NAME, BEFORE) == {}
+
+
+def test_down_without_a_lab():
+    lab("down")
+    assert left_by(NAME, BEFORE) == {}
