@@ -35,6 +35,9 @@ class Machine:
     context: Mapping[str, bytes]
 
 
+_Machine = Machine  # inside the class below the name is its attribute
+
+
 def host(zone: str, vm_id: int) -> str:
     return topology.vm(zone.removeprefix("zone-"), vm_id)
 
@@ -53,7 +56,7 @@ class NspawnHypervisor:
         with self._guard:
             return self._locks.setdefault(name, threading.Lock())
 
-    def start(self, machine: Machine) -> None:
+    def start(self, machine: _Machine) -> None:
         """Boot a VM; returns when its init was started."""
         name = host(machine.zone, machine.vm_id)
         site = topology.site(machine.zone.removeprefix("zone-"))
@@ -76,7 +79,7 @@ class NspawnHypervisor:
             temporary.chmod(0o600)
             temporary.rename(target)
 
-    def update_context(self, machine: Machine) -> None:
+    def update_context(self, machine: _Machine) -> None:
         """Change the CONTEXT of a running VM, and have the guest read it again."""
         name = host(machine.zone, machine.vm_id)
         with self._lock(name):
