@@ -151,7 +151,7 @@ def _line_without_netem(host: str, milliseconds: float, file: Path) -> None:
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/",
     )  # fmt: skip
     processes.remember(file, worker.pid)
-    if worker.stdout.readline().strip() != b"ready":
+    if not worker.stdout or worker.stdout.readline().strip() != b"ready":
         raise shell.LabError(f"{host} cannot be delayed")
     processes.reap(worker)
 
