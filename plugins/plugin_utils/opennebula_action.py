@@ -14,6 +14,7 @@ import os
 import typing as t
 from collections.abc import Iterator, Mapping, Sequence
 
+from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
@@ -79,7 +80,8 @@ class OpenNebulaAction(ActionBase):
                 progress=self._progress(task_vars),
             )
             secrets |= more
-        result["invocation"] = {"module_args": params}
+        if _wants_invocation(task_vars):
+            result["invocation"] = {"module_args": params}
         kept = {key: value for key, value in result.items() if value is None or isinstance(value, bool)}
         result = {**remove_values(result, secrets), **kept}
         if warnings:
@@ -91,6 +93,13 @@ class OpenNebulaAction(ActionBase):
             return lambda message: None
         host = task_vars.get("inventory_hostname", "localhost")
         return lambda message: self._display.display(f"  {host}: {message}")
+
+
+def _wants_invocation(task_vars: Mapping[str, t.Any]) -> bool:
+    """Tell whether a module's result would say how it was called: always up to core 2.20, as configured from 2.21."""
+    if C.config.get_configuration_definition("INJECT_INVOCATION") is None:
+        return True
+    return bool(C.config.get_config_value("INJECT_INVOCATION", variables=task_vars))
 
 
 def plain(value: t.Any) -> t.Any:
