@@ -6,7 +6,7 @@ oned on the XML-RPC method; default: everything), ``times`` (how many requests; 
 
 - slow: ``seconds`` before the right answer
 - silent: no answer, the connection stays open
-- cut: half of the right answer, then the connection is closed
+- cut: half of the right answer (nothing of one without a body), then the connection is closed
 - status: ``status`` (500) with ``body``
 - html: an HTML page with ``status`` (502), as a proxy in front sends it
 - garbage: bytes that are neither JSON nor XML, with status 200
@@ -84,6 +84,9 @@ class Faults:
         if kind == "cut":
             right = await handler(request)
             body = right.body if isinstance(right, web.Response) and isinstance(right.body, bytes) else b""
+            if not body and request.transport:
+                request.transport.abort()
+                raise ConnectionResetError("cut off")
             cut = web.StreamResponse(status=right.status, headers=right.headers)
             cut.content_length = max(len(body), 2)
             await cut.prepare(request)

@@ -110,8 +110,7 @@ def failure(document: Mapping[str, t.Any], since: Iterable[Mapping[str, t.Any]] 
     if state not in FAILED_STATES:
         return None
     roles = [f"{role.get('name')} ({role_state(role)})" for role in roles_of(document) if role_state(role) in FAILED_STATES]
-    old = list(since)
-    lines = [entry["message"] for entry in log_of(document) if entry["severity"] == "E" and entry not in old]
+    lines = [entry["message"] for entry in _new(log_of(document), list(since)) if entry["severity"] == "E"]
     text = f"is in state {state}"
     if roles:
         text += f", role {', '.join(roles)}"
@@ -120,6 +119,14 @@ def failure(document: Mapping[str, t.Any], since: Iterable[Mapping[str, t.Any]] 
     else:
         text += "; its log names no reason (a VM did not boot, or could not be shut down)"
     return text
+
+
+def _new(log: list[dict[str, t.Any]], old: list[Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
+    """Return what follows the old entries; a log loses its oldest ones, and the same error may come twice in a second."""
+    for kept in range(min(len(old), len(log)), 0, -1):
+        if log[:kept] == old[len(old) - kept :]:
+            return log[kept:]
+    return log
 
 
 def is_stale(document: Mapping[str, t.Any], log_before: list[dict[str, t.Any]]) -> bool:

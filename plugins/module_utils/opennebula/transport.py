@@ -26,6 +26,7 @@ from .errors import BadAnswer, InvalidRequest, OpenNebulaError, Unreachable, Unt
 
 MAX_BODY = 64 * 1024 * 1024
 ATTEMPTS = 3
+PAUSE = 0.2  # seconds before the second attempt, twice that before the third
 
 
 @dataclass(frozen=True)
@@ -129,15 +130,17 @@ class HttpClient:
         """
         deadline = time.monotonic() + self.timeout
         for attempt in range(1, ATTEMPTS + 1):
+            pause = PAUSE * attempt
             last = attempt == ATTEMPTS or not repeatable
             try:
                 answer = self._once(verb, path, body, headers or {}, method, deadline)
-                if last or answer.status not in (502, 503, 504):
+                if last or answer.status not in (502, 503, 504) or time.monotonic() + pause >= deadline:
                     return answer
             except Unreachable:
-                if last or time.monotonic() >= deadline:
+                # Without time for another attempt this reason is worth more than "too late".
+                if last or time.monotonic() + pause >= deadline:
                     raise
-            time.sleep(max(0.0, min(0.2 * attempt, deadline - time.monotonic())))
+            time.sleep(pause)
         raise AssertionError("unreachable")
 
     def _once(self, verb: str, path: str, body: bytes | None, headers: t.Mapping[str, str], method: str, deadline: float) -> Answer:
@@ -238,7 +241,10 @@ class HttpClient:
 
     def _cut(self, failure: Exception, method: str) -> Unreachable:
         error = self._error(
-            Unreachable, f"the connection was cut before the answer was complete ({type(failure).__name__})", method
+            Unreachable,
+            f"the connection was cut before the answer was complete ({type(failure).__name__})",
+            method,
+            "The service or a proxy before it broke off: look at its log, then at what the call has done.",
         )
         error.sent = True
         return error

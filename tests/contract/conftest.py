@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of the contract tests; see README.md."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+for place in (HERE, HERE.parents[1] / "tests/unit/lab_zone", HERE.parents[1]):
+    if str(place) not in sys.path:
+        sys.path.insert(0, str(place))
+
+import contract_target as targets  # noqa: E402
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oned import Oned  # noqa: E402
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oneflow import OneFlow  # noqa: E402
+from contract_run import KEPT, PREFIX, USED, clients, documents, purge, run_task, shape, snapshot  # noqa: E402
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "lab: only against lab zones (faults, TLS, a version of OpenNebula)")
+    config.addinivalue_line("markers", "disruptive: closes a zone for a moment; on real zones only with CONTRACT_DISRUPTIVE=1")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "target" in metafunc.fixturenames:
+        one = metafunc.definition.get_closest_marker("lab") is not None
+        found = targets.GENERATIONS[:1] if one else targets.GENERATIONS
+        if targets.from_environment() is not None:
+            found = ("named",)
+        metafunc.parametrize("target", found, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if targets.from_environment() is None:
+        return
+    for item in items:
+        if HERE not in item.path.parents:
+            continue
+        if item.get_closest_marker("lab"):
+            item.add_marker(pytest.mark.skip(reason="only against lab zones"))
+        if item.get_closest_marker("disruptive") and os.environ.get("CONTRACT_DISRUPTIVE") != "1":
+            item.add_marker(pytest.mark.skip(reason="needs CONTRACT_DISRUPTIVE=1"))
+
+
+# -- the target, and that nothing is left behind --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[targets.Target]:
+    """The zones under test. When they are given back, they hold what they held before, and nothing of ours."""
+    named = targets.from_environment()
+    if named is not None:
+        yield from _guarded(named)
+        return
+    with targets.lab_federation(tmp_path_factory.mktemp("zones"), request.param) as found:
+        yield from _guarded(found)
+
+
+def _guarded(found: targets.Target) -> Iterator[targets.Target]:
+    before = {zone.endpoint: snapshot(zone) for zone in found.all()}
+    yield found
+    for zone in found.all():
+        purge(zone, found, keep=())
+    for zone in found.all():
+        after = snapshot(zone)
+        ours = {key for key, name in after.items() if PREFIX in name}
+        assert not ours, f"left behind at {zone.endpoint}: {ours}"
+        lost = {key: name for key, name in before[zone.endpoint].items() if after.get(key) != name}
+        assert not lost, f"gone or renamed at {zone.endpoint}: {lost}"
+        if found.is_lab:
+            assert after == before[zone.endpoint]
+
+
+# -- running tasks --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(target: targets.Target, request: pytest.FixtureRequest) -> Callable[..., dict[str, Any]]:
+    """run(module, zone=target.a, check=False, fails=False, **options) -> result, which must (not) have failed."""
+
+    def call(
+        module: str, /, *, zone: targets.ZoneUnderTest | None = None, check: bool = False, fails: bool = False, **options: Any
+    ) -> dict[str, Any]:
+        USED.setdefault(module, set()).update(options)
+        for role in options.get("roles") or []:
+            USED.setdefault("oneflow_service.roles", set()).update(role)
+        for server in options.get("servers") or []:
+            USED.setdefault("onezone.servers", set()).update(server)
+        result = run_task(module, zone or target.a, target, check=check, **options)
+        assert bool(result.get("failed")) is fails, result
+        return result
+
+    return call
+
+
+@pytest.fixture
+def twice(run: Callable[..., dict[str, Any]], target: targets.Target) -> Callable[..., dict[str, Any]]:
+    """Check mode first, which changes nothing; then for real; then again, which changes nothing. Returns the real result."""
+
+    def call(module: str, /, **options: Any) -> dict[str, Any]:
+
+        def everything() -> list[dict[str, Any]]:
+            return [documents(zone, with_zones=zone is target.a) for zone in target.all()]
+
+        before = everything()
+        plan = run(module, check=True, **options)
+        assert everything() == before, "check mode changed something"
+        real = run(module, **options)
+        assert plan["changed"] is real["changed"] is True, (plan, real)
+        assert shape(plan) == shape(real)
+        assert shape(plan["diff"], 1) == shape(real["diff"], 1)
+        again = run(module, **options)
+        assert again["changed"] is False, (again.get("diff"), again["_warnings"])
+        assert again["diff"]["before"] == again["diff"]["after"]
+        return real
+
+    return call
+
+
+# -- names and clean-up ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def name() -> Callable[[str], str]:
+    return lambda what="x": PREFIX + what
+
+
+@pytest.fixture
+def clean(target: targets.Target) -> Iterator[None]:
+    """What the test made is gone afterwards, whether it passed or not."""
+    yield
+    for zone in target.all():
+        purge(zone, target, keep=(KEPT,))
+
+
+@pytest.fixture
+def oned(target: targets.Target) -> Oned:
+    return clients(target.a)[0]
+
+
+@pytest.fixture
+def flow(target: targets.Target) -> OneFlow:
+    return clients(target.a)[1]
+
+
+@pytest.fixture
+def second(target: targets.Target) -> dict[str, str]:
+    """Credentials of somebody without rights."""
+    if target.second is None:
+        pytest.skip("needs CONTRACT_SECOND_USERNAME and CONTRACT_SECOND_PASSWORD")
+    return {"username": target.second[0], "password": target.second[1]}

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""oneflow_template and oneflow_template_info: every parameter, in check mode, for real, and again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from contract_run import clients, is_gone
+
+pytestmark = pytest.mark.usefixtures("clean")
+STRANGE = "a \"b\" 'c' ünï ☃ (x) > [y], z=1 $HOME"
+
+
+@pytest.fixture
+def body(target):
+    return {
+        "description": "made by a test",
+        "deployment": "straight",
+        "user_inputs": {"REGION": "O|text|Where| |north"},
+        "roles": [
+            {"name": "db", "template_id": target.a.vm_template, "cardinality": 0,
+             "user_inputs": {"DB_PASSWORD": "M|password|Secret| |default-s3cret", "DB_PORT": "O|number|Port| |5432"}},
+            {"name": "web", "template_id": target.a.vm_template, "cardinality": 0, "parents": ["db"], "min_vms": 0, "max_vms": 3,
+             "template_contents": {"MEMORY": 64, "CONTEXT": {"GREETING": "say \"hi\"", "TOKEN": True}}},
+        ],
+    }  # fmt: skip
+
+
+def test_life_of_a_template(run, twice, name, body, target, flow):
+    made = twice("oneflow_template", name=name(), template=body, mode="0640")
+    template = made["template"]
+    assert (template["name"], template["mode"], template["uname"]) == (name(), "640", target.a.username)
+    assert template["body"]["roles"][1]["template_contents"]["CONTEXT"] == {"GREETING": 'say "hi"', "TOKEN": "YES"}
+    assert run("oneflow_template_info", name=name())["templates"] == [template]
+    assert run("oneflow_template_info", id=template["id"])["templates"] == [template]
+    assert template in run("oneflow_template_info")["templates"]
+
+    bigger = json.loads(json.dumps(body))
+    bigger["roles"][1]["cardinality"] = 2
+    changed = twice("oneflow_template", name=name(), template=bigger)
+    assert changed["template"]["id"] == template["id"], "updated in place"
+    roles = [part["body"]["roles"][1] for part in (changed["diff"]["before"], changed["diff"]["after"])]
+    assert [role["cardinality"] for role in roles] == [0, 2]
+    assert changed["template"]["mode"] == "640", "what the task does not speak of stays"
+    del bigger["description"]
+    assert twice("oneflow_template", id=template["id"], template=bigger)["template"]["body"].get("description", "") == ""
+
+    gone = run("oneflow_template", name=name(), state="absent", check=True)
+    assert gone["changed"] and flow.template(template["id"])
+    assert run("oneflow_template", name=name(), state="absent")["template"] is None
+    assert run("oneflow_template", name=name(), state="absent")["changed"] is False
+    assert run("oneflow_template", id=template["id"], state="absent")["changed"] is False
+    assert is_gone(lambda: flow.template(template["id"]))
+
+
+def test_secrets_are_nowhere(run, name, body):
+    made = run("oneflow_template", name=name(), template=body)
+    other = json.loads(json.dumps(body).replace("default-s3cret", "other-s3cret"))
+    changed = run("oneflow_template", name=name(), template=other)
+    assert changed["changed"], "a secret that changed is a change"
+    again = run("oneflow_template", name=name(), template=other, check=True)
+    assert again["changed"] is False
+    info = run("oneflow_template_info", name=name())
+    for result in (made, changed, again, info):
+        shown = json.dumps({key: value for key, value in result.items() if key != "_secrets"})
+        assert "s3cret" not in shown, shown
+
+
+def test_rename_and_back(run, twice, name, body):
+    number = run("oneflow_template", name=name("one"), template=body)["template"]["id"]
+    renamed = twice("oneflow_template", name=name("one"), new_name=name("two"))
+    assert (renamed["template"]["id"], renamed["template"]["name"], renamed["template"]["body"]["name"]) == (
+        number, name("two"), name("two"),
+    )  # fmt: skip
+    back = twice("oneflow_template", id=number, name=name("one"), template={**body, "description": "and a new text"})
+    assert back["template"]["name"] == back["template"]["body"]["name"] == name("one")
+
+
+def test_owner_group_and_mode(run, twice, name, body, target, second):
+    number = run("oneflow_template", name=name(), template=body)["template"]["id"]
+    given = twice("oneflow_template", id=number, owner=second["username"], mode="640")["template"]
+    assert (given["uname"], given["mode"]) == (second["username"], "640")
+    back = twice("oneflow_template", id=number, owner="0", group="0")["template"]
+    assert (back["uid"], back["gid"]) == (0, 0), "0 is a user and a group like any other"
+    assert run("oneflow_template", id=number, owner=0, group=0)["changed"] is False
+    assert run("oneflow_template", id=number, mode=0o640)["changed"] is False, "what YAML makes of an unquoted 0640"
+    assert "no user 'nobody-of-that-name'" in run("oneflow_template", id=number, owner="nobody-of-that-name", fails=True)["msg"]
+
+
+def test_clone(run, twice, name, body, oned, target):
+    number = run("oneflow_template", name=name("one"), template=body)["template"]["id"]
+    copy = twice("oneflow_template", name=name("two"), clone_of=name("one"))["template"]
+    assert copy["id"] != number and copy["body"]["name"] == name("two")
+    assert copy["body"]["roles"][0]["template_id"] == target.a.vm_template, "the VM templates are not cloned unasked"
+    changed = {**body, "description": "another"}
+    assert twice("oneflow_template", name=name("three"), clone_of=str(number), template=changed)["template"]["body"][
+        "description"
+    ] == "another"  # fmt: skip
+    deep = run("oneflow_template", name=name("four"), clone_of=name("one"), clone_mode="templates")["template"]
+    cloned = {role["template_id"] for role in deep["body"]["roles"]}
+    assert target.a.vm_template not in cloned
+    assert run("oneflow_template", name=name("four"), state="absent", delete_type="templates")["changed"]
+    for template in cloned:
+        assert is_gone(lambda template=template: oned.call("template.info", template, False, False))
+    assert "no service template 'never-there' to clone" in run(
+        "oneflow_template", name=name("five"), clone_of="never-there", fails=True)["msg"]  # fmt: skip
+
+
+def test_what_the_server_and_others_added_is_no_change(run, name, body, flow):
+    number = run("oneflow_template", name=name(), template=body)["template"]["id"]
+    flow.merge_template(number, {"something_new": {"a": 1}, "labels": ["mine"]})
+    assert run("oneflow_template", name=name(), template=body)["changed"] is False
+    kept = run("oneflow_template", name=name(), template={**body, "deployment": "none"})["template"]["body"]
+    assert kept["something_new"] == {"a": 1} and kept["labels"] == ["mine"]
+
+
+def test_both_spellings_are_one(run, name, target):
+    contents = 'MEMORY="64"\nCONTEXT=[ GREETING="say \\"hi\\"", TOKEN="YES" ]\n'
+    old = {"custom_attrs": {"A": "O|text|a"}, "roles": [
+        {"name": "web", "vm_template": target.a.vm_template, "cardinality": 0, "vm_template_contents": contents}]}  # fmt: skip
+    new = {"user_inputs": {"A": "O|text|a"}, "roles": [
+        {"name": "web", "template_id": str(target.a.vm_template), "cardinality": "0", "type": "vm",
+         "template_contents": {"MEMORY": 64, "CONTEXT": {"GREETING": 'say "hi"', "TOKEN": "YES"}}}]}  # fmt: skip
+    assert run("oneflow_template", name=name(), template=old)["changed"]
+    assert run("oneflow_template", name=name(), template=new)["changed"] is False
+    assert run("oneflow_template", name=name(), template=old)["changed"] is False
+
+
+def test_strange_names_and_values(run, twice, name, body, target):
+    strange = name(STRANGE)
+    body["description"] = f"{STRANGE} <&>"
+    body["roles"][1]["template_contents"] = {"NOTE": f"{STRANGE} <&>"}
+    made = twice("oneflow_template", name=strange, template=body)["template"]
+    assert made["name"] == strange and made["body"]["description"] == f"{STRANGE} <&>"
+    assert run("oneflow_template_info", name=strange)["templates"] == [made]
+    assert run("oneflow_template", name=strange, state="absent")["changed"]
+
+
+@pytest.mark.parametrize("bad", ["a<b", "a&b", "x]]>y", "two\nlines", "n" * 129, " "])
+def test_names_that_would_break_the_server_are_refused(run, name, body, target, bad):
+    before = clients(target.a)[1].templates()
+    for options in ({"name": bad}, {"name": name(), "new_name": bad}):
+        result = run("oneflow_template", template=body, fails=True, **options)
+        assert result["error"]["kind"] == "invalid_request" and result["error"]["hint"] and result["changed"] is False
+    assert clients(target.a)[1].templates() == before
+
+
+def test_unknown_fields(run, name, target):
+    wrong = {"depolyment": "none", "roles": [{"name": "a", "tempalte_id": target.a.vm_template, "cardinalty": 1}]}
+    text = run("oneflow_template", name=name(), template=wrong, fails=True)["msg"]
+    for near in ("did you mean deployment?", "did you mean template_id?", "did you mean cardinality?"):
+        assert near in text
+
+
+def test_one_name_twice(run, name, body):
+    first = run("oneflow_template", name=name("one"), template=body)["template"]["id"]
+    other = run("oneflow_template", name=name("two"), template=body)["template"]["id"]
+    refused = run("oneflow_template", name=name("two"), new_name=name("one"), fails=True)
+    assert refused["error"]["kind"] == "ambiguous" and str(first) in refused["msg"]
+    # Somebody else does it nevertheless: OneFlow does not mind.
+    run("oneflow_template", id=other, new_name=name("one"))
+    both = run("oneflow_template", name=name("one"), template=body, fails=True)
+    assert both["error"]["kind"] == "ambiguous" and f"ids {first}, {other}" in both["msg"]
+    assert len(run("oneflow_template_info", name=name("one"))["templates"]) == 2
+
+
+def test_success_that_did_nothing(run, name, body, second, target):
+    """OneFlow answers 204 when the right is missing; the result must not."""
+    number = run("oneflow_template", name=name(), template=body, mode="644")["template"]["id"]
+    for options in ({"new_name": name("stolen")}, {"mode": "666"}, {"owner": second["username"]}):
+        result = run("oneflow_template", id=number, fails=True, **second, **options)
+        assert "although the server reported success" in result["msg"] and result["error"]["hint"], result
+    denied = run("oneflow_template", id=number, fails=True, template={**body, "description": "mine"}, **second)
+    assert denied["error"]["kind"] == "authorization" and "Not authorized" in denied["error"]["text"]
+    hidden = run("oneflow_template", name=name("private"), template=body, mode="600")["template"]["id"]
+    assert run("oneflow_template", id=hidden, fails=True, **second)["error"]["kind"] == "authorization"
+    assert run("oneflow_template_info", name=name("private"), **second)["templates"] == []
+
+
+def test_errors_that_are_ours(run, name, body):
+    assert run("oneflow_template", id=2**31, template=body, fails=True)["error"]["kind"] in ("not_found", "invalid_request")
+    assert "Give template, or clone_of" in run("oneflow_template", name=name(), fails=True)["msg"]
+    number = run("oneflow_template", name=name(), template=body)["template"]["id"]
+    wrong = run("oneflow_service", id=number, fails=True)["error"]
+    assert wrong["kind"] == "not_found" and "another kind" in wrong["hint"]
