@@ -58,14 +58,12 @@ unit: .venv/.test collection ## Unit tests
 	@.venv/bin/python -m pytest -q tests/unit
 
 .PHONY: lint
-lint: .venv/.test collection ## ruff, yamllint and ansible-lint
-	@.venv/bin/ruff check .
-	@.venv/bin/yamllint -s .
-	@PATH=$(CURDIR)/.venv/bin:$$PATH ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.build/collections .venv/bin/ansible-lint --offline -q
+lint: .venv/.test collection ## Linters of Python, YAML, plays, types, documentation and changelog
+	@.venv/bin/python tests/run.py lint
 
 .PHONY: sanity
-sanity: .venv/.test ## ansible-test sanity on a copy of the tracked files
-	@tests/sanity.sh
+sanity: .venv/.test collection ## ansible-test sanity of what ships; also on the newest ansible-core where there is a Python for it
+	@.venv/bin/python tests/run.py sanity
 
 .PHONY: bench-api
 bench-api: .venv/.test collection ## What a task on the OpenNebula APIs costs the controller, beside other modules

@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# ansible-test sanity on a copy of what the collection ships: it wants the path ansible_collections/NAMESPACE/NAME and a tree of its own.
+# ansible-test sanity on what the collection ships: it wants the path ansible_collections/NAMESPACE/NAME and a tree of its own.
+# The environment whose ansible-test runs is .venv, or the one that ONEFLOWER_VENV names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-here=$PWD
-copy=$here/.build/sanity/ansible_collections/oneflower/federation
-rm -rf "$copy"
-mkdir -p "$copy"
-# What the collection ships is what galaxy.yml does not leave out; tests/config.yml is for ansible-test itself.
-git ls-files -z -- . ':!lab' ':!tests' ':!.ci' ':!benchmarks' tests/config.yml | while IFS= read -r -d '' file; do
-    [ -e "$file" ] && printf '%s\0' "$file"
-done | tar --null -T - -cf - | tar -xf - -C "$copy"
+venv=${ONEFLOWER_VENV:-$PWD/.venv}
+export PATH=$venv/bin:$PATH
+work=$PWD/.build/sanity/$(basename "$venv")
+copy=$work/ansible_collections/oneflower/federation
+rm -rf "$work"
+mkdir -p "$copy/tests"
+ansible-galaxy collection build --output-path "$work" . >/dev/null
+tar -xzf "$work"/*.tar.gz -C "$copy"
+cp tests/config.yml "$copy/tests"
 
 # ansible-test would fetch pip's installer from the network; Python's own ensurepip does the same work.
 cache=$HOME/.ansible/test/cache
@@ -27,5 +29,4 @@ PYTHON
 done
 cd "$copy"
 git init -q . && git add -A
-python=$("$here/.venv/bin/python" -c "import sys; print('%d.%d' % sys.version_info[:2])")
-PATH=$here/.venv/bin:$PATH exec ansible-test sanity --local --python "$python" --color no "$@"
+exec ansible-test sanity --local --python "$(python -c "import sys; print('%d.%d' % sys.version_info[:2])")" --color no "$@"
