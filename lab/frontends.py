@@ -41,7 +41,8 @@ def configuration(site: Site) -> dict:
         "endpoint": site.endpoint,
         "auth_file": str(credentials()),
         "database": str(folder(site) / "one.db"),
-        "listen": {name: ["0.0.0.0", port] for name, port in PORTS.items()},
+        # Faults are injected from within the front-end alone.
+        "listen": {**{name: ["0.0.0.0", port] for name, port in PORTS.items()}, "admin": ["127.0.0.1", topology.ADMIN_PORT]},
         "onegate_endpoint": f"http://{site.lan}.2:{PORTS['onegate']}",
         "hypervisor": "nspawn",
         "seed": {

@@ -19,6 +19,8 @@ IDLE_TIMEOUT_S = 60
 # Public addresses that the provider of zone c hands out, one at a time.
 DYNAMIC_ADDRESSES = tuple(f"203.0.113.{number}" for number in range(129, 139))
 PORTS = {"xmlrpc": 2633, "oneflow": 2474, "onegate": 5030}
+# Where lab.zone.faults listens, on loopback in the front-end's network namespace.
+ADMIN_PORT = 9869
 
 
 @dataclass(frozen=True)

@@ -63,14 +63,17 @@ class ActionModule(ActionBase):
             _show_checks(rows)
         else:
             _show_training(report)
-        result.update(changed=False, report=report, path=arguments["path"])
+        result.update(changed=False, path=arguments["path"])
         if failed:
+            # The table above shows all of it, and Ansible would print the report once more.
             result.update(
                 failed=True,
                 msg=f"{len(failed)} of {len(rows)} checks failed: "
                 + "; ".join(f"{row['check']} ({row['where']}): expected {row['expected']}, found {row['found']}"
                             for row in failed),
             )  # fmt: skip
+        else:
+            result["report"] = report
         return result
 
 

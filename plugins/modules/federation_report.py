@@ -66,10 +66,10 @@ EXAMPLES = r"""
 RETURN = r"""
 report:
   description: What was written to the file.
-  returned: success
+  returned: when every check holds; otherwise read it from RV(path)
   type: dict
 path:
   description: The file.
-  returned: success
+  returned: always
   type: str
 """

@@ -7,10 +7,13 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from lab.topology import ADMIN_PORT
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "oftest"
@@ -38,6 +41,12 @@ class Lab:
 
     def inside(self, host: str, *command: str, check: bool = True) -> str:
         return self.lab("exec", host, *command, check=check)
+
+    def fault(self, site: str, kind: str, **rule: object) -> None:
+        """Inject a fault into a zone, see lab/zone/faults.py."""
+        url = f"http://127.0.0.1:{ADMIN_PORT}/{kind}"
+        post = "import sys, urllib.request as r; r.urlopen(r.Request(sys.argv[1], sys.argv[2].encode()), timeout=9).close()"
+        self.lab("exec", f"fe-{site}", sys.executable, "-c", post, url, json.dumps(rule))
 
     def playbook_command(self, name: str, *arguments: str) -> list[str]:
         return [

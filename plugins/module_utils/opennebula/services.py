@@ -129,6 +129,12 @@ def _new(log: list[dict[str, t.Any]], old: list[Mapping[str, t.Any]]) -> list[di
     return log
 
 
+def driver_errors(vms: Mapping[int, Mapping[str, t.Any]]) -> str:
+    """Return what oned wrote into the VMs' ERROR when a driver's action failed, "; VM 7: ..." each; a service's log has none of it."""
+    said = {vm_id: as_dict(vm.get("USER_TEMPLATE")).get("ERROR") for vm_id, vm in vms.items()}
+    return "".join(f"; VM {vm_id}: {text}" for vm_id, text in said.items() if text)
+
+
 def is_stale(document: Mapping[str, t.Any], log_before: list[dict[str, t.Any]]) -> bool:
     """Tell whether a failed state is the one from before `recover`: nothing was logged since."""
     return log_of(document) == log_before

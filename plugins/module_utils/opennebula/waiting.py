@@ -11,7 +11,7 @@ from collections.abc import Collection
 from .context import Context, Deadline
 from .errors import AuthenticationFailed, BadAnswer, NotFound, OpenNebulaError, Unreachable, WaitFailed, WaitTimedOut
 from .formats import as_dict
-from .services import describe, failure, is_stale, log_of, short_of_vms, state_of, summary, vm_ids
+from .services import describe, driver_errors, failure, is_stale, log_of, short_of_vms, state_of, summary, vm_ids
 from .states import GOING_STATES
 
 # How long a failed state may outlive an accepted `recover` (the first readings still show it).
@@ -62,6 +62,15 @@ class Waiter:
                 if reason is not None:
                     raise self._with(WaitFailed(f"service {document.get('NAME')!r} (id {self._id}) {reason}"), document)
             self._sleep(f"to become {' or '.join(sorted(states))}", document)
+
+    def until_recovering(self, log_before: list[dict]) -> dict:
+        """Return the service as soon as an accepted `recover` shows, or as it is after RECOVER_GRACE."""
+        grace = self._context.deadline(RECOVER_GRACE)
+        while True:
+            document = self._read()
+            if document is not None and (grace.left() <= 0 or not failure(document) or not is_stale(document, log_before)):
+                return document
+            self._sleep("to be recovered", document)
 
     def until_gone(self, step: t.Callable[[dict], None]) -> None:
         """Wait until there is no such service; step is called with each reading and moves the removal on."""
@@ -132,5 +141,7 @@ class Waiter:
                 vms = self._context.vms_by_id(vm_ids(document))
             except OpenNebulaError:
                 vms = {}
+            if failure(document):
+                error.text += driver_errors(vms)
             error.result["service"] = describe(document, vms)
         return error

@@ -183,6 +183,22 @@ def test_failed_service(zone, run, template):
     assert result["service"]["id"] == number + 1 and number not in zone.documents
 
 
+def test_recovery_without_waiting_ends_once_the_server_took_it_on(zone, run):
+    """A next task would take the old failure, which the first readings still show, for a new one."""
+    zone.add_service(service_body(), "FAILED_DEPLOYING")
+    result = run("oneflow_service", name="shop", on_failed="recover", wait=False)
+    assert result["changed"] and result["service"]["state"] == "DEPLOYING"
+    assert run("oneflow_service", name="shop")["service"]["state"] == "RUNNING"
+
+
+def test_a_driver_failure_is_told_in_the_words_of_oned(zone, run):
+    number = zone.add_service(service_body())
+    zone.set_state(number, "FAILED_DEPLOYING")
+    vm_id = zone.body(number)["roles"][0]["nodes"][0]["deploy_id"]
+    zone.vms[vm_id]["USER_TEMPLATE"]["ERROR"] = "DEPLOY: no such kernel"
+    assert f"; VM {vm_id}: DEPLOY: no such kernel" in run("oneflow_service", name="shop")["msg"]
+
+
 def test_release_rename_and_mode(zone, run):
     number = zone.add_service(service_body(), "HOLD")
     assert run("oneflow_service", name="shop")["service"]["state"] == "HOLD"

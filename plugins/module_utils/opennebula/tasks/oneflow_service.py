@@ -22,7 +22,7 @@ from ..documents import ACCESS_ARGUMENTS, access_wanted, body_of, change_access,
 from ..errors import Ambiguous, InvalidRequest, NotFound, OpenNebulaError, Refused, WaitFailed, may_have_happened
 from ..formats import as_dict, check_name, to_int, without_booleans
 from ..inputs import fill, merge_template
-from ..services import describe, failure, input_drift, log_of, role_state, roles_of, state_of, vm_ids
+from ..services import describe, driver_errors, failure, input_drift, log_of, role_state, roles_of, state_of, vm_ids
 from ..states import GOING_STATES, STEADY_STATES, STUCK_STATES
 from ..waiting import Waiter
 
@@ -187,7 +187,8 @@ class _ServiceTask:
         how, before = self.params["on_failed"], _shown(current)
         if how == "fail" or (how == "recover" and state_of(current) in GOING_STATES):
             error = WaitFailed(
-                f"service {current.get('NAME')!r} (id {current.get('ID')}) {reason}",
+                f"service {current.get('NAME')!r} (id {current.get('ID')}) {reason}"
+                + driver_errors(self.context.vms_by_id(vm_ids(current))),
                 endpoint=self.flow.endpoint,
                 hint="on_failed=recover tries again, on_failed=recreate replaces it, state=absent removes it.",
             )
@@ -212,6 +213,9 @@ class _ServiceTask:
             }
         self.log_before = log_of(current)
         self.flow.service_action(identity(current)["id"], "recover")
+        if not self.params["wait"]:
+            # recover is carried out later; until then the next task would see the old failure.
+            current = self._waiter(current).until_recovering(self.log_before)
         return self._converge(current, before)
 
     def _template(self) -> dict:
@@ -434,14 +438,16 @@ class _ServiceTask:
     def _wait(self, document: dict, states: frozenset[str] = UP, *, removing: bool = False) -> dict:
         if state_of(document) == "WARNING":
             self.context.progress(f"service {document.get('ID')} is in WARNING: a VM is powered off")
-        waiter = Waiter(
+        return self._waiter(document).until(states, log_before=self.log_before, removing=removing)
+
+    def _waiter(self, document: dict) -> Waiter:
+        return Waiter(
             self.context,
             identity(document)["id"],
             self.deadline,
             self.params["wait_interval"],
             self.params["failure_attribute"],
         )
-        return waiter.until(states, log_before=self.log_before, removing=removing)
 
     def _predicted_change(
         self,
