@@ -130,7 +130,7 @@ def _new(log: list[dict[str, t.Any]], old: list[Mapping[str, t.Any]]) -> list[di
 
 
 def driver_errors(vms: Mapping[int, Mapping[str, t.Any]]) -> str:
-    """Return what oned wrote into the VMs' ERROR when a driver's action failed, "; VM 7: ..." each; a service's log has none of it."""
+    """Return what oned wrote into the VMs' ERROR when a driver failed, "; VM 7: ..." each; a service's log has none of it."""
     said = {vm_id: as_dict(vm.get("USER_TEMPLATE")).get("ERROR") for vm_id, vm in vms.items()}
     return "".join(f"; VM {vm_id}: {text}" for vm_id, text in said.items() if text)
 
