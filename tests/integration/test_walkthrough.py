@@ -99,6 +99,14 @@ def test_second_run_changes_nothing_and_does_not_train(first_run, lab):
     assert lab.report()["training"]["id"] == before["training"]["id"]
 
 
+def test_trains_again_when_asked(first_run, lab):
+    _output, before = first_run
+    output = lab.run("make", "walkthrough", f"PLAYBOOK_ARGS=-e federation_train=true -e federation_report_path={lab.report_path}")
+    assert {host for host, count in changes(output).items() if count} == {"zone-a"}
+    after = lab.report()["training"]
+    assert after["id"] != before["training"]["id"] and after["partitions"] == [0, 1, 2, 3]
+
+
 def test_check_mode_changes_nothing(first_run, lab):
     assert set(changes(lab.playbook("walkthrough", "--check")).values()) == {0}
 
@@ -251,6 +259,6 @@ def test_the_next_run_finishes_what_failed_and_killed_runs_began(first_run, lab)
 
 
 def test_down_leaves_nothing(lab):
-    lab.lab("down")
+    lab.run("make", "lab-down")
     after = traces()
     assert {kind: found - BEFORE.get(kind, set()) for kind, found in after.items()} == {kind: set() for kind in after}

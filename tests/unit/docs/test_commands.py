@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every command in the documentation is run by a test; this one says by which."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = sorted(
+    path
+    for pattern in ("README.md", "docs/*.md", "inventories/*/*.yml", "lab/*.md", "tests/contract/*.md", "benchmarks/*/*.md")
+    for path in ROOT.glob(pattern)
+)
+PROGRAMS = ("make", "ansible-playbook", "ansible-galaxy", "molecule", "python", "pytest")
+CALL = re.compile(rf"(?:{'|'.join(PROGRAMS)}) [^`\n]+")
+
+# The command, and the test that runs it: a file with a function, or the Makefile's own chain.
+RUN_BY = {
+    "make walkthrough": "tests/integration/test_walkthrough.py::first_run",
+    "make test": ".ci/run::make test",
+    'make walkthrough PLAYBOOK_ARGS="-e federation_train=true"': "tests/integration/test_walkthrough.py::test_trains_again_when_asked",
+    "make lab-up": "Makefile::walkthrough: lab-up",
+    "make lab-down": "tests/integration/test_walkthrough.py::test_down_leaves_nothing",
+    "ansible-playbook -i YOUR-INVENTORY playbooks/plan.yml": "tests/integration/test_inventories.py::test_missing_credentials",
+    "ansible-playbook -i INVENTORY playbooks/plan.yml": "tests/integration/test_inventories.py::test_missing_credentials",
+    "ansible-playbook -i FOLDER oneflower.federation.plan": "tests/integration/test_inventories.py::test_reference_plans",
+    "ansible-playbook -i YOUR-INVENTORY playbooks/walkthrough.yml": "tests/integration/test_walkthrough.py::kill_at",
+    "python docs/update.py": "tests/unit/docs/test_commands.py::test_update_writes_the_vocabulary",
+}
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, command) of every fenced or inline command."""
+    found = []
+    for page in PAGES:
+        text = page.read_text()
+        fenced = "\n".join(re.findall(r"^```(?:console|sh|bash|shell)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE))
+        spans = [line.removeprefix("$ ").strip() for line in fenced.splitlines()] + re.findall(r"`([^`\n]+)`", text)
+        found += [(str(page.relative_to(ROOT)), span) for span in spans if CALL.fullmatch(span)]
+    return found
+
+
+def test_there_are_commands():
+    assert len(commands()) >= len(RUN_BY)
+
+
+@pytest.mark.parametrize(("page", "command"), commands())
+def test_is_run_by_a_test(page, command):
+    assert command in RUN_BY, f"{page} tells a reader to run `{command}`; run it in a test and name the test here"
+    file, _colons, what = RUN_BY[command].partition("::")
+    assert what in (ROOT / file).read_text()
+
+
+def test_no_entry_is_stale():
+    assert set(RUN_BY) <= {command for _page, command in commands()}
+
+
+def test_update_writes_the_vocabulary(tmp_path):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    (tmp_path / "plugins" / "module_utils").mkdir(parents=True)
+    shutil.copy(ROOT / "plugins" / "module_utils" / "vocabulary.py", tmp_path / "plugins" / "module_utils")
+    page = tmp_path / "docs" / "context.md"
+    right = page.read_text()
+    page.write_text(right.replace("| `FL_LOG_LEVEL` |", "| `FL_LOUDNESS` |"))
+    subprocess.run([sys.executable, "docs/update.py"], cwd=tmp_path, check=True, timeout=30)
+    assert page.read_text() == right
