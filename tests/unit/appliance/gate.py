@@ -44,6 +44,8 @@ class Gate:
                     self._answer(401, b"Not authorized")
                 elif self.path == "/vm":
                     self._answer(200, json.dumps(gate.show(vm)).encode())
+                elif not any(vm in vms for vms in gate.roles.values()):
+                    self._answer(400, b"Empty or invalid SERVICE_ID")
                 else:
                     self._answer(200, json.dumps(gate.service()).encode())
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from oneflower_appliance import agent, node_roles, tls
+from oneflower_appliance import onegate as agent_onegate
 from oneflower_appliance.paths import write_atomic
 
 CA = tls.make_ca(tls.utcnow())[1].public_bytes(tls.serialization.Encoding.PEM)
@@ -74,8 +75,8 @@ class FakeGate:
 class World:
     def __init__(self, paths):
         self.paths, self.units, self.gate, self.log = paths, FakeUnits(), FakeGate(), []
-        self.now = 1000.0
-        host = node_roles.Host(paths, self.units, self.log.append, clock=lambda: self.now, addresses=lambda: ["10.10.10.5"])
+        self.now, self.addresses = 1000.0, ["10.10.10.5"]
+        host = node_roles.Host(paths, self.units, self.log.append, clock=lambda: self.now, addresses=lambda: list(self.addresses))
         self.agent = agent.Agent(host, self.log.append, "1.39.0", client=lambda _gate: self.gate)
 
     def context(self, **values):
@@ -268,6 +269,47 @@ class TestSuperNode:
         other.context(**{**NODE, "VMID": "12"})
         assert other.turn()["FL_PARTITION_ID"] == "2"
 
+    def test_outside_a_service_context_says_which_partition(self, world, handshake):
+        def none():
+            raise agent_onegate.NoService("400 Empty or invalid SERVICE_ID", 400)
+
+        world.gate.service = none
+        world.context(**{name: value for name, value in NODE.items() if name != "FL_PARTITION_OFFSET"})
+        held = world.turn()
+        assert held["FL_ERROR"] == (
+            "FL_PARTITION_OFFSET: has no value, but this VM is in no OneFlow service and cannot know which partition is free"
+        )
+        assert "FL_PARTITION_ID" not in held
+        assert world.units.calls == []
+        world.context(**NODE)
+        held = world.turn()
+        assert (held["FL_PARTITION_ID"], held.get("FL_ERROR")) == ("2", None)
+        assert world.units.calls == [("start", "flower-supernode")]
+        world.context(**{**NODE, "FL_PARTITION_OFFSET": "0"})
+        assert world.turn()["FL_PARTITION_ID"] == "0"
+
+    def test_without_onegate_context_says_which_partition(self, world, handshake):
+        without = {name: value for name, value in NODE.items() if name != "FL_PARTITION_OFFSET"}
+        world.context(**without, ONEGATE_ENDPOINT="")
+        world.turn()
+        assert any(line.startswith("fault: FL_PARTITION_OFFSET") and "no OneGate" in line for line in world.log)
+        assert world.units.calls == []
+        world.context(**NODE, ONEGATE_ENDPOINT="")
+        world.turn()
+        assert "partition-id=2 " in (world.paths.etc / "flower-supernode.args").read_text()
+
+    def test_onegate_that_fails_is_waited_for(self, world, handshake):
+        """Only the answer that there is no service lets CONTEXT decide; a sibling might hold that partition."""
+        def broken():
+            raise agent.GateError("OneGate answers GET /service with 500", 500)
+
+        world.gate.service = broken
+        world.context(**NODE)
+        held = world.turn(5)
+        assert "FL_PARTITION_ID" not in held and "FL_ERROR" not in held
+        assert "500" in world.turn(100)["FL_ERROR"]
+        assert world.units.calls == []
+
     def test_no_partition_left(self, world, handshake):
         world.context(**{**NODE, "FL_NUM_PARTITIONS": "3"})
         assert world.turn()["FL_ERROR"].startswith("FL_NUM_PARTITIONS: is 3")
@@ -313,6 +355,32 @@ class TestSuperLink:
         assert "DNS:fl.example.org" in after["FL_CERT_SAN"]
         assert after["FL_CA_CERT"] == before["FL_CA_CERT"]
         assert after["FL_CERT_FINGERPRINT"] != before["FL_CERT_FINGERPRINT"]
+
+    def test_a_new_address_is_in_the_certificate_at_once(self, superlink):
+        before = dict(superlink.turn(2))
+        superlink.units.calls.clear()
+        superlink.addresses = ["10.10.10.5", "10.10.20.5"]
+        after = dict(superlink.turn(3))
+        assert superlink.units.calls == [("restart", "flower-superlink")]
+        assert "IP:10.10.20.5" in after["FL_CERT_SAN"].split(",")
+        assert (after["FL_CA_CERT"], after["READY"]) == (before["FL_CA_CERT"], "YES")
+        assert after["FL_CERT_FINGERPRINT"] != before["FL_CERT_FINGERPRINT"]
+
+    def test_an_address_that_comes_and_goes_restarts_nothing(self, superlink):
+        superlink.addresses = ["10.10.10.5", "10.10.20.5"]
+        superlink.turn(2)
+        superlink.units.calls.clear()
+        for addresses in (["10.10.10.5"], [], ["10.10.20.5"], ["10.10.20.5", "10.10.10.5"]):
+            superlink.addresses = addresses
+            superlink.turn(2)
+        assert superlink.units.calls == []
+
+    def test_another_address_instead_is_published(self, superlink):
+        superlink.turn(2)
+        superlink.addresses = ["10.10.30.5"]
+        held = superlink.turn(3)
+        assert held["FL_ENDPOINT"] == "10.10.30.5:9092"
+        assert "IP:10.10.30.5" in held["FL_CERT_SAN"] and "10.10.10.5" not in held["FL_CERT_SAN"]
 
     def test_somebody_elses_answer_is_not_ours(self, superlink, monkeypatch):
         monkeypatch.setattr(node_roles.tls, "handshake", lambda *_arguments: "0" * 64)

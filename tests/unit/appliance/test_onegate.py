@@ -103,3 +103,14 @@ class TestPublisher:
         publisher.publish({"FL_ERROR": "broken"}, ready=False)
         publisher.publish({"FL_ERROR": None}, ready=True)
         assert "FL_ERROR" not in gate.attributes[12]
+
+
+def test_a_vm_outside_of_a_service_is_told_from_other_refusals(gate, client):
+    gate.roles.clear()
+    with pytest.raises(onegate.NoService, match="400 Empty or invalid SERVICE_ID"):
+        client.service()
+    stranger = onegate.OneGate(context.Gate(gate.url, "12", "wrong"), timeout_s=2)
+    with pytest.raises(onegate.GateError) as caught:
+        stranger.service()
+    assert not isinstance(caught.value, onegate.NoService)
+    assert caught.value.code == 401

@@ -148,7 +148,8 @@ class Agent:
         if self._context["FL_ROLE"] == vocabulary.SUPERLINK:
             return SuperLink(self._host, values, version)
         service = self._gate_client.service if self._gate_client else None
-        return SuperNode(self._host, values, version, self._context.get("VMID", ""), service)
+        numbered = bool(self._context.get("FL_PARTITION_OFFSET", "").strip())
+        return SuperNode(self._host, values, version, self._context.get("VMID", ""), service, numbered=numbered)
 
     def _publish(self, report: Report) -> None:
         if self._publisher is None or self._host.clock() < self._gate_pause:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from . import data, flower, keepalive, nodes, partition, tls
 from .flower_versions import FlowerVersion
-from .onegate import GateError
+from .onegate import GateError, NoService
 from .paths import Paths, write_atomic
 from .training import Flwr, Training
 from .units import Units, addresses
@@ -129,6 +129,7 @@ class SuperLink:
         self._flwr = Flwr(host.paths, uid, gid)
         self.training = Training(host.paths, self._flwr, host.log)
         self._certificate: tls.ServerCertificate | None = None
+        self._named: set[str] = set()
         self._applied = -1e9
         self._checked = -1e9
         self._serving = False
@@ -148,8 +149,9 @@ class SuperLink:
         if not found:
             lasted = self._failing.seconds(True)
             return Report({}, ["the VM has no address on its network"] if lasted > GRACE_S else [])
-        # Certificates run out and files get lost, so this is looked at again now and then.
-        if not host.units.processes(self.unit) or host.clock() - self._applied > 3600:
+        # Certificates run out and files get lost, so this is looked at again now and then; at once when the VM has an address
+        # that the certificate does not name. One that went away may come back and does no harm there until then.
+        if not host.units.processes(self.unit) or set(found) - self._named or host.clock() - self._applied > 3600:
             try:
                 self._apply(found, secure)
             except tls.Untrusted as error:
@@ -189,6 +191,7 @@ class SuperLink:
         self._flwr.connection(self._version.control_port, paths.tls / "ca.crt" if secure else None)
         if bring_up(host, flower.superlink(self._values, self._version, paths.tls, paths.home), read_by_unit):
             self._serving = False
+        self._named = set(found)
         self._applied = host.clock()
 
     def _check(self, secure: bool) -> None:
@@ -236,9 +239,12 @@ class SuperNode:
         version: FlowerVersion,
         vm_id: str,
         service: Callable[[], dict[str, Any]] | None,
+        *,
+        numbered: bool,
     ):
+        """`service` asks OneGate, if there is one; `numbered` is whether CONTEXT itself says FL_PARTITION_OFFSET."""
         self._host, self._values, self._version = host, values, version
-        self._vm_id, self._service = vm_id, service
+        self._vm_id, self._service, self._numbered = vm_id, service, numbered
         self._partition: int | None = None
         self._asked = Lasting(host.clock)
         self._fingerprint: str | None = None
@@ -323,10 +329,17 @@ class SuperNode:
         return offset + index
 
     def _choose(self, offset: int) -> int:
-        if self._service is None:
-            self._host.log("no OneGate in CONTEXT, so no siblings are known: taking the site's first partition")
-            return 0
-        found = partition.siblings(self._service(), self._vm_id)
+        """Index of this VM in its site. A VM without siblings that OneGate could tell of holds what CONTEXT says, or nothing."""
+        try:
+            service = self._service() if self._service else None
+        except NoService:
+            service = None
+        if service is None:
+            if self._numbered:
+                return 0
+            why = "is in no OneFlow service" if self._service else "has no OneGate to ask for its OneFlow service"
+            raise ValueError(f"FL_PARTITION_OFFSET: has no value, but this VM {why} and cannot know which partition is free")
+        found = partition.siblings(service, self._vm_id)
         if found is None:
             raise GateError("OneGate does not list all VMs of this service yet")
         return partition.choose(found[0], self._vm_id, offset)

@@ -22,7 +22,15 @@ MAX_ANSWER = 16 * 1024 * 1024
 
 
 class GateError(Exception):
-    """OneGate cannot be reached or refuses; the text says which, without the token."""
+    """OneGate cannot be reached or refuses; the text says which, without the token. `code` is that of HTTP, if any."""
+
+    def __init__(self, text: str, code: int | None = None):
+        super().__init__(text)
+        self.code = code
+
+
+class NoService(GateError):
+    """The VM is in no OneFlow service."""
 
 
 def encode(attributes: Mapping[str, str]) -> bytes:
@@ -68,7 +76,8 @@ class OneGate:
         except urllib.error.HTTPError as error:
             with error:
                 reason = printable(error.read(300).decode("utf-8", "replace"))
-            raise GateError(f"OneGate {self._gate.endpoint} answers {method} {path} with {error.code} {reason}") from None
+            text = f"OneGate {self._gate.endpoint} answers {method} {path} with {error.code} {reason}"
+            raise GateError(text, error.code) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise GateError(f"OneGate {self._gate.endpoint} cannot be reached: {reason}") from None
@@ -88,8 +97,13 @@ class OneGate:
         return {name: value if isinstance(value, str) else "" for name, value in template.items()}
 
     def service(self) -> dict[str, Any]:
-        """The OneFlow service of this VM with its siblings. A VM outside a service makes OneGate answer 400."""
-        return self._get("/service")
+        """The OneFlow service of this VM with its siblings. Raises NoService for a VM outside of one."""
+        try:
+            return self._get("/service")
+        except GateError as error:
+            if error.code == 400 and "SERVICE_ID" in str(error):
+                raise NoService(str(error), error.code) from None
+            raise
 
     def update(self, attributes: Mapping[str, str]) -> None:
         """Set attributes of this VM, all in one update."""
