@@ -123,6 +123,11 @@ def host(arguments: argparse.Namespace) -> None:
         hosts.destroy(arguments.name)
         return
     binds = [(Path(source), target) for source, _colon, target in (bind.partition(":") for bind in arguments.bind_ro)]
+    suite = image.suite_of(arguments.image)
+    if arguments.image.startswith("base"):
+        image.ensure_base(suite)
+    if arguments.wheels:
+        binds.append((image.wheels_path(suite), "/wheelhouse"))
     print(hosts.start_scratch(arguments.name, arguments.image, binds=binds, number=arguments.number))
 
 
@@ -148,8 +153,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     command("deps", lambda _a: image.install_packages(), "install the Debian packages that the lab needs")
-    sub = command("image", lambda a: image.build(a.suite), "build the images that are missing")
-    sub.add_argument("--suite", action="append", default=[], choices=image.SUITES, help="base image of one more Debian release")
+    command("image", lambda _a: image.build(), "build the images that are missing")
     command("clean", lambda _a: image.clean(), "remove the image cache")
     command("up", up, "start the lab").add_argument("--no-zones", action="store_true", help="gateways and networks only")
     command("down", down, "stop the lab and leave nothing behind")
@@ -162,7 +166,8 @@ def parser() -> argparse.ArgumentParser:
     sub = command("host", host, "start or stop a scratch host on the management link")
     sub.add_argument("action", choices=("start", "stop"))
     sub.add_argument("name")
-    sub.add_argument("--image", default="base")
+    sub.add_argument("--image", default="base", help="base, base-SUITE for another Debian release, or flower-appliance")
+    sub.add_argument("--wheels", action="store_true", help="show it Flower's wheels at /wheelhouse")
     sub.add_argument("--bind-ro", action="append", default=[], metavar="SOURCE:TARGET")
     sub.add_argument("--number", type=int, help="last byte of its management address; the first free one from 100 on if not given")
     sub = command("frontend", frontend, "stop, start or restart a zone's front-end")

@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -204,6 +205,21 @@ def _key(file: Path, comment: str) -> None:
         shell.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", file)
 
 
+def _ssh_config() -> None:
+    """Keep a configuration with which root's ssh on this machine reaches every managed host by name."""
+    place = keys()
+    (place / "connections").mkdir(exist_ok=True)
+    dial = f"nsenter --net={network.place(network.CONTROLLER)} {sys.executable} {topology.REPOSITORY / 'lab/dial.py'} %h %p"
+    parts = [
+        f"Host {file.parent.name}\n  HostName {file.read_text()}\n" for file in sorted(topology.STATE.glob("hosts/*/management"))
+    ]
+    parts.append(
+        f"Host *\n  User ansible\n  IdentityFile {place / 'id_ed25519'}\n  UserKnownHostsFile {place / 'known_hosts'}\n"
+        f"  StrictHostKeyChecking yes\n  ControlPath {place / 'connections'}/%C\n  ProxyCommand {dial}\n  ProxyUseFdpass yes\n"
+    )
+    (place / "config").write_text("".join(parts))
+
+
 def ssh_files(host: str, address: str) -> dict[str, bytes]:
     """Files that let the controller in, with a host key that it knows beforehand."""
     place = keys()
@@ -213,6 +229,7 @@ def ssh_files(host: str, address: str) -> dict[str, bytes]:
     known = place / "known_hosts"
     lines = [line for line in known.read_text().splitlines() if line.split()[0] != address] if known.exists() else []
     known.write_text("\n".join([*lines, f"{address} {' '.join(public.split()[:2])}"]) + "\n")
+    _ssh_config()
     return {
         "/etc/ssh/ssh_host_ed25519_key": key.read_bytes(),
         "/etc/ssh/ssh_host_ed25519_key.pub": f"{public}\n".encode(),
@@ -222,7 +239,7 @@ def ssh_files(host: str, address: str) -> dict[str, bytes]:
 
 def start_managed(host: str, address: str, image_name: str, *, binds: Sequence[tuple[Path, str]] = ()) -> None:
     """Boot a host that Ansible manages over SSH."""
-    (folder(host)).mkdir(parents=True, exist_ok=True)
+    folder(host).mkdir(parents=True, exist_ok=True)
     (folder(host) / "management").write_text(address)
     start(host, image_name, binds=binds, files=ssh_files(host, address))
     root = folder(host) / "root"

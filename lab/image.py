@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lab import shell, topology
@@ -101,31 +101,40 @@ def appliance_path() -> Path:
     return topology.CACHE / f"appliance-{_digest(*parts)}"
 
 
-def layers(image: str) -> list[Path]:
-    """Folders of an image, topmost first, as overlayfs wants them; raises LabError for an unknown or missing one."""
-    known = {"base": [base_path()], "flower-appliance": [appliance_path(), base_path()]}
-    known |= {f"base-{suite}": [base_path(suite)] for suite in SUITES}
+def suite_of(image: str) -> str:
+    """The Debian release that an image is made of; raises LabError for an unknown image."""
+    known = {"base": SUITE, "flower-appliance": SUITE, **{f"base-{suite}": suite for suite in SUITES}}
     if image not in known:
         raise shell.LabError(f"there is no image {image!r}; there are {', '.join(known)}")
-    for path in known[image]:
-        if not path.is_dir():
-            raise shell.LabError(f"image {image} is not built; run `python -m lab image`")
     return known[image]
 
 
-def build(suites: Sequence[str] = ()) -> None:
-    """Make what is missing: the lab's images, and base image and wheels of more Debian releases.
+def layers(image: str) -> list[Path]:
+    """Folders of an image, topmost first, as overlayfs wants them; raises LabError for an unknown or missing one."""
+    paths = [base_path(suite_of(image))]
+    if image == "flower-appliance":
+        paths.insert(0, appliance_path())
+    for path in paths:
+        if not path.is_dir():
+            raise shell.LabError(f"image {image} is not built; run `python -m lab image`")
+    return paths
 
-    Where nothing is missing, another's build is not waited for.
-    """
-    suites = list(dict.fromkeys((SUITE, *suites)))
-    wanted = [appliance_path(), *(path for suite in suites for path in (base_path(suite), wheels_path(suite)))]
-    if all(path.is_dir() for path in wanted):
-        return
-    with lock():
-        for suite in suites:
+
+def ensure_base(suite: str) -> None:
+    """Make the base image and the wheels of a Debian release where they are missing."""
+    if not (base_path(suite).is_dir() and wheels_path(suite).is_dir()):
+        with lock():
             _build_base(suite)
             _build_wheels(suite)
+
+
+def build() -> None:
+    """Make what is missing of the lab's own images. Where nothing is, another's build is not waited for."""
+    if all(path.is_dir() for path in (base_path(), wheels_path(), appliance_path())):
+        return
+    with lock():
+        _build_base(SUITE)
+        _build_wheels(SUITE)
         _build_appliance()
 
 
