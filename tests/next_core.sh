@@ -29,17 +29,14 @@ if ! cmp -s requirements/next.txt "$venv/.requirements"; then
     cp requirements/next.txt "$venv/.requirements"
 fi
 export PATH=$venv/bin:$PATH ANSIBLE_COLLECTIONS_PATH=$PWD/.build/collections
-echo "$("$venv/bin/python" --version), $("$venv/bin/ansible" --version | head -n 1)"
+python -c "import platform; from importlib.metadata import version; print('Python', platform.python_version() + ', ansible-core', version('ansible-core'))"
 
 case ${1:-} in
     sanity) ONEFLOWER_VENV=$venv tests/sanity.sh ;;
     unit) "$venv/bin/python" -m pytest -q -p no:cacheprovider tests/unit/opennebula tests/unit/plan tests/unit/wireguard ;;
     syntax)
         for inventory in inventories/*/; do
-            # A file at a time: the output of one call for all does not say which is broken.
-            for playbook in playbooks/*.yml; do
-                "$venv/bin/ansible-playbook" --syntax-check -i "$inventory" "$playbook" >/dev/null || { echo "$playbook with $inventory"; exit 1; }
-            done
+            "$venv/bin/ansible-playbook" --syntax-check -i "$inventory" playbooks/*.yml >/dev/null || { echo "with $inventory"; exit 1; }
         done
         ;;
     *) echo "usage: $0 sanity | unit | syntax" >&2; exit 2 ;;

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -28,6 +29,7 @@ COMMANDS = {
     ],
     "sanity": [["tests/sanity.sh"], *(["tests/next_core.sh", part] for part in ("sanity", "unit", "syntax"))],
 }
+BESIDE = {"sanity": 1}  # that many of a stage's first commands run at the same time as the rest
 SKIPPED = 77
 PYTEST = {"unit": ["tests/unit"], "lab": ["tests/integration/lab", "tests/integration/test_walkthrough.py"]}
 STAGES = ("lint", "unit", "sanity", "lab")
@@ -41,17 +43,30 @@ def environment() -> dict[str, str]:
     }
 
 
+def run_command(stage: str, command: list[str], apart: bool) -> int:
+    """Run one command; its output comes at its end when others run beside it."""
+    name = " ".join([Path(command[0]).name, *(word for word in command[1:2] if not word.startswith("-"))])
+    head = f"--- {stage}: {name}"
+    if not apart:
+        print(head, flush=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, check=False, text=True, errors="replace",
+        stdout=subprocess.PIPE if apart else None, stderr=subprocess.STDOUT if apart else None,
+    )  # fmt: skip
+    if apart:
+        print(f"{head}\n{done.stdout}", end="", flush=True)
+    if done.returncode == SKIPPED:
+        print(f"{head} was skipped and counts as nothing", flush=True)
+    return done.returncode
+
+
 def run_commands(stage: str) -> tuple[int, int]:
-    passed = failed = 0
-    for command in COMMANDS[stage]:
-        name = " ".join([Path(command[0]).name, *(word for word in command[1:2] if not word.startswith("-"))])
-        print(f"--- {stage}: {name}", flush=True)
-        code = subprocess.run(command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, check=False).returncode
-        passed += code == 0
-        failed += code not in (0, SKIPPED)
-        if code == SKIPPED:
-            print(f"--- {stage}: {name} was skipped and counts as nothing", flush=True)
-    return passed, failed
+    beside = BESIDE.get(stage, 0)
+    lanes = [lane for lane in (COMMANDS[stage][:beside], COMMANDS[stage][beside:]) if lane]
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        lists = pool.map(lambda lane: [run_command(stage, command, len(lanes) > 1) for command in lane], lanes)
+        codes = [code for lane in lists for code in lane]
+    return codes.count(0), sum(code not in (0, SKIPPED) for code in codes)
 
 
 def run_pytest(stage: str) -> tuple[int, int]:
