@@ -59,7 +59,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 attributes:
-  description: All user attributes of the VM, as they are or would be in check mode. Those named like a secret are masked.
+  description:
+    - The attributes that the task names, as they are or would be in check mode. Those named like a secret are masked.
+    - M(oneflower.federation.one_vm_info) returns all attributes of a VM.
   returned: success
   type: dict
 """

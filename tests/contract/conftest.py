@@ -19,17 +19,18 @@ for place in (HERE, HERE.parents[1] / "tests/unit/lab_zone", HERE.parents[1]):
 import contract_target as targets  # noqa: E402
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oned import Oned  # noqa: E402
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oneflow import OneFlow  # noqa: E402
-from contract_run import KEPT, PREFIX, USED, clients, documents, purge, run_task, shape, snapshot  # noqa: E402
+from contract_run import KEPT, PREFIX, clients, documents, purge, run_task, settled, shape, snapshot  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "lab: only against lab zones (faults, TLS, a version of OpenNebula)")
+    config.addinivalue_line("markers", "once: with one generation of lab zones only")
     config.addinivalue_line("markers", "disruptive: closes a zone for a moment; on real zones only with CONTRACT_DISRUPTIVE=1")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "target" in metafunc.fixturenames:
-        one = metafunc.definition.get_closest_marker("lab") is not None
+        one = any(metafunc.definition.get_closest_marker(name) for name in ("lab", "once"))
         found = targets.GENERATIONS[:1] if one else targets.GENERATIONS
         if targets.from_environment() is not None:
             found = ("named",)
@@ -68,8 +69,8 @@ def _guarded(found: targets.Target) -> Iterator[targets.Target]:
     for zone in found.all():
         purge(zone, found, keep=())
     for zone in found.all():
-        after = snapshot(zone)
-        ours = {key for key, name in after.items() if PREFIX in name}
+        after = settled(zone)
+        ours = {key: name for key, name in after.items() if PREFIX in name}
         assert not ours, f"left behind at {zone.endpoint}: {ours}"
         lost = {key: name for key, name in before[zone.endpoint].items() if after.get(key) != name}
         assert not lost, f"gone or renamed at {zone.endpoint}: {lost}"
@@ -87,11 +88,6 @@ def run(target: targets.Target, request: pytest.FixtureRequest) -> Callable[...,
     def call(
         module: str, /, *, zone: targets.ZoneUnderTest | None = None, check: bool = False, fails: bool = False, **options: Any
     ) -> dict[str, Any]:
-        USED.setdefault(module, set()).update(options)
-        for role in options.get("roles") or []:
-            USED.setdefault("oneflow_service.roles", set()).update(role)
-        for server in options.get("servers") or []:
-            USED.setdefault("onezone.servers", set()).update(server)
         result = run_task(module, zone or target.a, target, check=check, **options)
         assert bool(result.get("failed")) is fails, result
         return result

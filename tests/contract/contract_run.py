@@ -37,10 +37,21 @@ def snapshot(zone: targets.ZoneUnderTest) -> dict[tuple[str, str], str]:
         "vm": oned.vms(),
         "service template": flow.templates(),
         "service": flow.services(),
+        "user": as_list(as_dict(oned.call("userpool.info")).get("USER")),
         "VM template": oned.call("templatepool.info", -2, -1, -1),
     }
     pools["VM template"] = as_list(as_dict(pools["VM template"]).get("VMTEMPLATE"))
     return {(kind, str(entry["ID"])): str(entry["NAME"]) for kind, pool in pools.items() for entry in pool}
+
+
+def settled(zone: targets.ZoneUnderTest, seconds: float = 10.0) -> dict[tuple[str, str], str]:
+    """A snapshot without anything of ours, as soon as there is one: a slave learns of the master's writes later."""
+    end = time.monotonic() + seconds
+    while True:
+        found = snapshot(zone)
+        if time.monotonic() > end or not any(PREFIX in name for name in found.values()):
+            return found
+        time.sleep(0.05)
 
 
 def purge(zone: targets.ZoneUnderTest, found: targets.Target, keep: tuple[str, ...]) -> None:
@@ -64,6 +75,8 @@ def purge(zone: targets.ZoneUnderTest, found: targets.Target, keep: tuple[str, .
     if zone is found.a:
         for entry in ours(oned.zones()):
             oned.call("zone.delete", int(entry["ID"]))
+        for entry in ours(as_list(as_dict(oned.call("userpool.info")).get("USER"))):
+            oned.call("user.delete", int(entry["ID"]))
         if found.b is not None:
             until(lambda: not ours(clients(found.b)[0].zones()), "the slave knows it too")
 
@@ -73,7 +86,11 @@ def run_task(
 ) -> dict[str, Any]:
     """Run a task as its module and its action plugin do; `_warnings`, `_progress` and `_secrets` are added to the result."""
     task = importlib.import_module(TASKS + module)
-    given = {**zone.connection(), **options}
+    USED.setdefault(module, set()).update(options)
+    for option in ("roles", "servers"):
+        for entry in options.get(option) or []:
+            USED.setdefault(f"{module}.{option}", set()).update(entry)
+    given = {key: value for key, value in {**zone.connection(), **options}.items() if value is not None}
     if module == "oneflow_service" and found is not None:
         given = {"wait_timeout": found.wait, "wait_interval": found.interval, **given}
     validation = ArgumentSpecValidator(runner.argument_spec(task), **task.RULES).validate(given)

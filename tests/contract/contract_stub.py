@@ -11,11 +11,16 @@ from collections.abc import Callable
 
 
 class Stub:
-    """answer: what is sent, or a function that is handed the connection after the request was read."""
+    """answer: what is sent, or a function that is handed the connection after the request was read.
 
-    def __init__(self, answer: bytes | Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> None:
+    at_once: answer to the first bytes, whatever they are.
+    """
+
+    def __init__(
+        self, answer: bytes | Callable[[socket.socket], None], tls: ssl.SSLContext | None = None, *, at_once: bool = False
+    ) -> None:
         self.requests: list[bytes] = []
-        self._answer, self._tls = answer, tls
+        self._answer, self._tls, self._at_once = answer, tls, at_once
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -43,7 +48,7 @@ class Stub:
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with connection:
-                self.requests.append(_request(connection))
+                self.requests.append(connection.recv(65536) if self._at_once else _request(connection))
                 if callable(self._answer):
                     self._answer(connection)
                 else:

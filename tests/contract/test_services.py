@@ -133,7 +133,7 @@ def test_networks(run, name, template, target):
 
 
 def test_without_waiting(run, name, template, target):
-    made = run("oneflow_service", name=name("s"), template_id=template(), wait=False)
+    made = run("oneflow_service", name=name("s"), template_id=template(), wait=False, wait_interval=0.1)
     assert made["changed"] and made["service"]["state"] in ("PENDING", "DEPLOYING_NETS", "DEPLOYING", "RUNNING")
     later = run("oneflow_service", name=name("s"))
     assert later["changed"] is False and later["service"]["state"] == "RUNNING", "a later task waits for it"

@@ -23,6 +23,7 @@ def test_vms_of_a_service(zone, run):
     assert vms[0]["attributes"]["ADMIN"] == "********" and vms[0]["attributes"]["MODE"] == "blue"
     assert run("one_vm_info", service="0", role="db")["vms"] == [vms[2]]
     assert [vm["vm_id"] for vm in run("one_vm_info", vm_ids=[2, 0])["vms"]] == [0, 2]
+    assert run("one_vm_info", vm_ids=[0])["vms"][0]["attributes"]["ADMIN"] == "********", "declared as a password"
     assert [vm["vm_id"] for vm in run("one_vm_info", name="db_*", attributes={"MODE": "blue"})["vms"]] == [2]
     assert run("one_vm_info", attributes={"MODE": "red"})["vms"] == []
     assert "no VM 9" in run("one_vm_info", vm_ids=[0, 9])["msg"]
@@ -46,7 +47,7 @@ def test_merging_attributes(zone, run):
     result = run("one_vm_attributes", vm_id=0, attributes=NASTY)
     assert result["changed"] and result["diff"] == plan["diff"]
     assert {key: result["attributes"][key] for key in NASTY} == {**NASTY, "NUMBER": "5"}
-    assert result["attributes"]["ROLE_NAME"] == "web"
+    assert "ROLE_NAME" not in result["attributes"] and zone.vms[0]["USER_TEMPLATE"]["ROLE_NAME"] == "web"
     assert run("one_vm_attributes", vm_id=0, attributes=NASTY)["changed"] is False
     lower = run("one_vm_attributes", vm_id=0, attributes={"number": "5"})
     assert lower["changed"] is False

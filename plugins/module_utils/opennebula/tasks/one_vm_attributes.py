@@ -25,7 +25,10 @@ ATTEMPTS = 5
 
 
 def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
-    """Return {changed, attributes, diff}; attributes are all user attributes of the VM."""
+    """Return {changed, attributes, diff}, all about the attributes that the task names.
+
+    Others may be secrets that only their service knows to be such.
+    """
     asked = {str(key).upper(): _value(str(key), value) for key, value in params["attributes"].items()}
     if not asked:
         raise InvalidRequest("attributes is empty")
@@ -42,8 +45,12 @@ def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
             after = _merge(context, params["vm_id"], {k: after[k] for k in after if after[k] != before.get(k)})
         else:
             after = _remove(context, params["vm_id"], before, set(asked))
-    shown = masked(after, by_name=True)
-    return {"changed": changed, "attributes": shown, "diff": {"before": masked(before, by_name=True), "after": shown}}
+    shown = _named(after, asked)
+    return {"changed": changed, "attributes": shown, "diff": {"before": _named(before, asked), "after": shown}}
+
+
+def _named(attributes: dict[str, t.Any], names: t.Container[str]) -> dict[str, t.Any]:
+    return masked({key: value for key, value in attributes.items() if key in names}, by_name=True)
 
 
 def _read(context: Context, vm_id: int) -> dict[str, t.Any]:

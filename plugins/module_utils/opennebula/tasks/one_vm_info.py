@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import typing as t
 
 from ..body import canonical, masked, secret_inputs, secret_values
 from ..context import Context
 from ..documents import body_of, identity
-from ..errors import Ambiguous, NotFound
+from ..errors import Ambiguous, NotFound, OpenNebulaError
 from ..formats import as_dict, scalar, to_int, vm_node
 from ..services import state_of, vm_ids
 
@@ -42,8 +43,27 @@ def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
         documents = list(found.values())
     else:
         documents = context.oned.vms()
-    vms = [describe(document, secret) for document in documents if _matches(document, params)]
+    documents = [document for document in documents if _matches(document, params)]
+    if params["service"] is None:
+        secret = _declared_secrets(documents, context)
+    vms = [describe(document, secret) for document in documents]
     return {"changed": False, "vms": sorted(vms, key=lambda entry: entry["vm_id"])}
+
+
+def _declared_secrets(documents: list[dict], context: Context) -> set[str]:
+    """Return the names of the password inputs of the VMs' services; of those that the user may not read, none."""
+    ids = {to_int(as_dict(document.get("USER_TEMPLATE")).get("SERVICE_ID")) for document in documents} - {-1}
+    found: set[str] = set()
+    if not ids:
+        return found
+    with contextlib.suppress(OpenNebulaError):
+        services = [context.flow.service(next(iter(ids)))] if len(ids) == 1 else context.flow.services()
+        for service in services:
+            if identity(service)["id"] in ids:
+                body = canonical(body_of(service))
+                found |= secret_inputs(body)
+                context.secrets |= secret_values(body)
+    return found
 
 
 def describe(document: dict, secret: t.Container[str] = ()) -> dict[str, t.Any]:

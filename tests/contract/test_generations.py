@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is different at OpenNebula 6.10. Everything else runs against both generations; here, what each of them keeps.
+
+The lab zone's 6.10 follows published source, not recordings (lab.zone.flow_v6).
+"""
+
+from __future__ import annotations
+
+import contract_target as targets
+import pytest
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.formats import parse_template
+from contract_run import clients, run_task
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory):
+    with targets.lab_federation(tmp_path_factory.mktemp("six"), "6.10.5") as found:
+        yield found
+
+
+@pytest.fixture
+def run(six):
+    def call(module, *, fails=False, **options):
+        result = run_task(module, six.a, six, **options)
+        assert bool(result.get("failed")) is fails, result
+        return result
+
+    return call
+
+
+BODY = {
+    "user_inputs": {"SITE": "M|text|Where"},
+    "networks": {"net": "M|network| | |id:0"},
+    "roles": [
+        {"name": "first", "template_id": 0, "cardinality": 0},
+        {"name": "second", "template_id": 0, "cardinality": 1, "user_inputs": {"KEY": "M|text|a", "KEY_LONG": "O|text|b| |dflt"},
+         "template_contents": {"NIC": [{"NETWORK_ID": "$net"}], "NOTE": "at $SITE", "CONTEXT": {"OWN": "x"}}},
+    ],
+}  # fmt: skip
+
+
+def test_it_is_written_in_the_old_names_and_read_in_the_new(six, run):
+    made = run("oneflow_template", name="names", template=BODY)["template"]
+    kept = clients(six.a)[1].template(made["id"])["TEMPLATE"]["BODY"]
+    assert kept["custom_attrs"] == BODY["user_inputs"] and "user_inputs" not in kept
+    role = kept["roles"][1]
+    assert role["vm_template"] == 0 and set(role["custom_attrs"]) == {"KEY", "KEY_LONG"}
+    assert not {"template_id", "type", "template_contents", "user_inputs"} & set(role)
+    assert parse_template(role["vm_template_contents"])["CONTEXT"] == {"OWN": "x"}
+    shown = made["body"]
+    assert shown["user_inputs"] == BODY["user_inputs"] and shown["roles"][1]["template_id"] == 0
+    assert shown["roles"][1]["template_contents"]["NOTE"] == "at $SITE"
+    assert run("oneflow_template", name="names", template=BODY)["changed"] is False
+    assert run("onezone_info")["zones"][0]["status"]["version"] == "6.10.5"
+
+
+def test_a_service_gets_what_7_would_give_it(six, run):
+    """Inputs of one role only, the second: 6.10 merges roles by place and puts no value into a VM by itself."""
+    run("oneflow_template", name="values", template=BODY)
+    values = {"KEY": 'quote " and\nline, [x]=y', "KEY_LONG": "longer"}
+    made = run(
+        "oneflow_service", name="values", template_name="values", user_inputs_values={"SITE": "north"},
+        roles=[{"name": "second", "user_inputs_values": values, "template_contents": {"CONTEXT": {"MORE": "m"}}}],
+    )  # fmt: skip
+    assert [(role["name"], role["cardinality"]) for role in made["service"]["roles"]] == [("first", 0), ("second", 1)]
+    vm = clients(six.a)[0].vm(made["service"]["roles"][1]["nodes"][0]["vm_id"])
+    have = vm["USER_TEMPLATE"]
+    assert {key: have[key] for key in values} == values and have["SITE"] == "north" and have["NOTE"] == "at north"
+    context = vm["TEMPLATE"]["CONTEXT"]
+    assert {key: context[key] for key in values} == values
+    assert (context["OWN"], context["MORE"], context["SITE"]) == ("x", "m", "north")
+    assert context["NETWORK"] == "YES" and "TOKEN" in context, "the VM template's own CONTEXT is not lost"
+    assert len(made["service"]["roles"][1]["nodes"][0]["addresses"]) == 1, "the network's id came into the NIC"
+    again = run(
+        "oneflow_service", name="values", template_name="values", user_inputs_values={"SITE": "south"},
+        roles=[{"name": "second", "user_inputs_values": values}],
+    )  # fmt: skip
+    assert again["changed"] is False and again["input_drift"] == ["SITE"]
+    assert run("oneflow_service", name="values", state="absent")["changed"]
+
+
+def test_a_template_of_6_that_somebody_made(six, run):
+    old = {"name": "old", "custom_attrs": {"A": "O|text|a| |1"}, "roles": [
+        {"name": "app", "vm_template": 0, "cardinality": 1, "vm_template_contents": 'NOTE="$A"\n'}]}  # fmt: skip
+    clients(six.a)[1].create_template(old)
+    made = run("oneflow_service", name="old", template_name="old")
+    attributes = made["service"]["roles"][0]["nodes"][0]["attributes"]
+    assert attributes["A"] == attributes["NOTE"] == "1"
+    grown = run("oneflow_service", name="old", roles=[{"name": "app", "cardinality": 2}])["service"]["roles"][0]["nodes"]
+    assert [node["attributes"]["A"] for node in grown] == ["1", "1"], "VMs that come later get it too"
+    assert run("oneflow_service", name="old", state="absent")["changed"]
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_6_does_not_have(run, check):
+    router = {"roles": [{"name": "r", "type": "vr", "template_id": 0}]}
+    assert "knows only roles of type vm" in run("oneflow_template", name="vr", template=router, check=check, fails=True)["msg"]
+
+
+def test_a_value_that_6_would_change(run):
+    run("oneflow_template", name="values", template=BODY)
+    refused = run(
+        "oneflow_service", name="dollar", template_name="values", user_inputs_values={"SITE": "pa$$word"},
+        roles=[{"name": "second", "user_inputs_values": {"KEY": "k"}}], fails=True,
+    )  # fmt: skip
+    assert "SITE: OpenNebula 6.10.5 would expand" in refused["msg"] and refused["changed"] is False
+    assert "pa$$word" not in refused["msg"]

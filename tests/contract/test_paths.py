@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real plays: every module gives the same result in the controller's process and shipped to a host, and does the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from contract_run import PREFIX
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.once
+SECRET = "s3cret-in-a-play"
+ENDPOINT = "http://127.0.0.1:1/RPC2"
+
+
+def tasks(target) -> list[tuple[str, dict, dict]]:
+    """(module, options, keywords of the task); `prefix` differs from host to host."""
+    body = {
+        "roles": [
+            {"name": "app", "template_id": target.a.vm_template, "cardinality": 1, "max_vms": 2,
+             "user_inputs": {"KEY": f"O|password|Secret| |{SECRET}", "PORT": "O|number|Port| |5432"}},
+        ]
+    }  # fmt: skip
+    name = '{{ prefix }}a "b" ü'
+    service = {"name": name, "template_name": name, "wait_interval": target.interval, "wait_timeout": target.wait}
+    vm = "{{ r3.service.roles[0].nodes[0].vm_id }}"
+    return [
+        ("oneflow_template", {"name": name, "template": body, "mode": "0640"}, {"check_mode": True, "diff": True}),
+        ("oneflow_template", {"name": name, "template": body, "mode": "0640"}, {"diff": True}),
+        ("oneflow_template", {"name": name, "template": body, "mode": "0640"}, {"diff": True}),
+        ("oneflow_service", service, {"diff": True}),
+        ("oneflow_service", service, {"check_mode": True, "diff": True}),
+        ("oneflow_service", {**service, "roles": [{"name": "app", "cardinality": 2}]}, {"diff": True}),
+        ("oneflow_template", {"name": name, "template": {"rolse": []}}, {}),
+        ("oneflow_template_info", {"name": name}, {}),
+        ("oneflow_service_info", {"name": name}, {}),
+        ("one_vm_info", {"service": name}, {}),
+        ("one_vm_attributes", {"vm_id": vm, "attributes": {"note": 'a "quoted"\nline', "API_TOKEN": SECRET}}, {"diff": True}),
+        ("one_vm_attributes", {"vm_id": vm, "attributes": {"NOTE": None, "API_TOKEN": None}, "state": "absent"}, {"diff": True}),
+        ("one_vm_info", {"vm_ids": [987654]}, {}),
+        ("one_resource_info", {"vm_templates": [str(target.a.vm_template)]}, {}),
+        ("one_resource_info", {"vm_templates": ["never there"]}, {}),
+        ("onezone", {"name": "{{ prefix }}z", "zone_endpoint": ENDPOINT}, {"diff": True}),
+        ("onezone", {"name": "{{ prefix }}z", "state": "absent"}, {"diff": True}),
+        ("onezone_info", {"id": 0}, {}),
+        ("onezone_info", {"id": 0, "username": "oneadmin", "password": f"wrong-{SECRET}"}, {}),
+        ("onezone_info", {"wrong_option": 1}, {}),
+        ("oneflow_service", {**service, "state": "absent"}, {"check_mode": True, "diff": True}),
+        ("oneflow_service", {**service, "state": "absent"}, {"diff": True}),
+        ("oneflow_template", {"name": name, "state": "absent"}, {"diff": True}),
+    ]
+
+
+@pytest.fixture(scope="module")
+def results(target, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("paths")
+    auth = folder / "one_auth"
+    auth.touch(0o600)
+    auth.write_text(f"{target.a.username}:{target.a.password}\n")
+    steps: list[dict] = []
+    for number, (module, options, keywords) in enumerate(tasks(target)):
+        steps.append({
+            "name": f"Task {number}", f"oneflower.federation.{module}": options, **keywords, "register": f"r{number}",
+            "ignore_errors": True,
+        })  # fmt: skip
+    everything = "[" + ", ".join(f"r{number}" for number in range(len(steps))) + "]"
+    steps.append({
+        "name": "Write the results", "connection": "ansible.builtin.local",
+        "ansible.builtin.copy": {"dest": f"{folder}/{{{{ inventory_hostname }}}}.json", "mode": "0600",
+                                 "content": "{{ (" + everything + ") | to_json }}"},
+    })  # fmt: skip
+    connection = {"endpoint": target.a.endpoint, "oneflow_endpoint": target.a.oneflow, "auth_file": str(auth), **target.a.tls}
+    play = {
+        "name": "Run everything on both paths", "hosts": "all", "gather_facts": False, "tasks": steps,
+        "module_defaults": {"group/oneflower.federation.opennebula": connection},
+    }  # fmt: skip
+    (folder / "play.yml").write_text(yaml.safe_dump([play], sort_keys=False, allow_unicode=True))
+    (folder / "ansible.cfg").write_text("[defaults]\nretry_files_enabled = false\n")
+    hosts = {host: f"{PREFIX}{host}-" for host in ("local", "shipped")}
+    inventory = folder / "hosts"
+    inventory.write_text("".join(f"{host} ansible_connection={host} prefix={prefix}\n" for host, prefix in hosts.items()))
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith(("ONE", "ANSIBLE", "CONTRACT"))},
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build/collections"),
+        "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests/unit/opennebula/connection"),
+        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+        "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        "ANSIBLE_PIPELINING": "1",
+        "NO_COLOR": "1",
+    }
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), str(folder / "play.yml")]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=600, check=False, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {host: json.loads((folder / f"{host}.json").read_text()) for host in hosts}
+    return {**found, "output": done.stdout + done.stderr}
+
+
+NUMBERS = ("fedlog_index", "id", "vm_id", "vm_ids", "timestamp", "registration_time", "service_id", "SERVICE_ID")
+
+
+def normal(value, key=""):
+    """A result without what cannot be the same twice."""
+    if key in NUMBERS and isinstance(value, (int, str, list)):
+        return key
+    if key == "addresses":
+        return len(value)
+    if isinstance(value, dict):
+        return {k: normal(v, k) for k, v in value.items() if k not in ("ansible_facts", "exception")}
+    if isinstance(value, list):
+        return [normal(item) for item in value]
+    if isinstance(value, str):
+        return re.sub(rf"{PREFIX}\w+-", "", re.sub(r"\(service_\d+\)|\bid \d+", "<id>", value))
+    return value
+
+
+def test_every_module_gives_the_same_on_both_paths(results):
+    for number, (here, there) in enumerate(zip(results["local"], results["shipped"], strict=True)):
+        assert normal(here) == normal(there), number
+
+
+def test_the_plays_did_what_they_should(results, target):
+    names = [module for module, *_ in tasks(target)]
+    assert set(names) == {path.stem for path in (ROOT / "plugins/modules").glob("one*.py")}, "every module is in the play"
+    for host in ("local", "shipped"):
+        found = results[host]
+        assert [number for number, result in enumerate(found) if result.get("failed")] == [6, 12, 14, 18, 19]
+        changed = [number for number, result in enumerate(found) if result.get("changed")]
+        assert changed == [0, 1, 3, 5, 10, 11, 15, 16, 20, 21, 22]
+        assert found[3]["service"]["state"] == "RUNNING" and len(found[5]["service"]["roles"][0]["nodes"]) == 2
+        assert "did you mean roles?" in found[6]["msg"] and found[18]["error"]["kind"] == "authentication"
+        assert "wrong_option" in found[19]["msg"]
+
+
+def test_nothing_secret_is_shown_or_returned(results, target):
+    text = json.dumps([results["local"], results["shipped"]]) + results["output"]
+    for secret in (SECRET, *([target.a.password] if len(target.a.password) > 3 else [])):
+        assert secret not in text, re.findall(r".{60}" + re.escape(secret), text)[:3]

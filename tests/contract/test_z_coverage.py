@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Last: no option of any module is left out of the tests before this one."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+from contract_run import TASKS, USED
+
+HERE = Path(__file__).parent
+MODULES = sorted(path.stem for path in (HERE.parents[1] / "plugins/modules").glob("one*.py"))
+CONNECTION = ("endpoint", "oneflow_endpoint", "username", "password", "auth_file", "validate_certs", "ca_path", "timeout")
+
+
+def test_every_option_of_every_module(request: pytest.FixtureRequest) -> None:
+    collected = {item.path.name for item in request.session.items}
+    missing = {path.name for path in HERE.glob("test_*.py")} - collected
+    if missing:
+        pytest.skip(f"only with the whole suite; {', '.join(sorted(missing))} did not run")
+    unused = set()
+    for module in MODULES:
+        task = importlib.import_module(TASKS + module)
+        unused |= {f"{module}.{option}" for option in task.ARGUMENTS if option not in USED.get(module, ())}
+        for option, spec in task.ARGUMENTS.items():
+            for name in spec.get("options", ()):
+                if name not in USED.get(f"{module}.{option}", ()):
+                    unused.add(f"{module}.{option}.{name}")
+    assert not unused
+    given = set().union(*(USED.get(module, set()) for module in MODULES))
+    assert set(CONNECTION) <= given
