@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run every stage of the tests, show progress, and close with one line `N passed, N failed`.
 
-Usage: python tests/run.py [STAGE ...], with stages lint, unit, sanity, lab. Without one, all of them.
+Usage: python tests/run.py [STAGE ...], with stages lint, unit, contract, sanity, lab. Without one, all of them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,12 @@ COMMANDS = {
 }
 BESIDE = {"sanity": 1}  # that many of a stage's first commands run at the same time as the rest
 SKIPPED = 77
-PYTEST = {"unit": ["tests/unit"], "lab": ["tests/integration/lab", "tests/integration/test_walkthrough.py"]}
-STAGES = ("lint", "unit", "sanity", "lab")
+PYTEST = {
+    "unit": ["tests/unit"],
+    "contract": ["tests/contract"],
+    "lab": ["tests/integration/lab", "tests/integration/test_walkthrough.py"],
+}
+STAGES = ("lint", "unit", "contract", "sanity", "lab")
 
 
 def environment() -> dict[str, str]:
