@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run every stage of the tests, show progress, and close with one line `N passed, N failed`.
 
-Usage: python tests/run.py [STAGE ...], with stages lint, unit, contract, sanity, lab. Without one, all of them.
+Usage: python tests/run.py [STAGE ...], with stages lint, unit, contract, sanity, molecule, lab. Without one, all of them.
+ONEFLOWER_TEST_DEBIAN13=1 runs the appliance's scenario of molecule on Debian 13 as well.
 """
 
 from __future__ import annotations
@@ -34,9 +35,13 @@ SKIPPED = 77
 PYTEST = {
     "unit": ["tests/unit"],
     "contract": ["tests/contract"],
-    "lab": ["tests/integration/lab", "tests/integration/test_walkthrough.py"],
+    "lab": ["tests/integration/lab", "tests/integration/appliance", "tests/integration/test_walkthrough.py"],
 }
-STAGES = ("lint", "unit", "contract", "sanity", "lab")
+# Scenario of molecule/ and what it is told through its environment.
+SCENARIOS: list[tuple[str, dict[str, str]]] = [("flower_appliance", {}), ("wireguard", {})]
+if os.environ.get("ONEFLOWER_TEST_DEBIAN13"):
+    SCENARIOS.append(("flower_appliance", {"ONEFLOWER_MOLECULE_IMAGE": "base-trixie"}))
+STAGES = ("lint", "unit", "contract", "sanity", "molecule", "lab")
 
 
 def environment() -> dict[str, str]:
@@ -83,12 +88,37 @@ def run_pytest(stage: str) -> tuple[int, int]:
          f"--junit-xml={result}", *paths],
         cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, check=False,
     ).returncode  # fmt: skip
+    return counted(result, code)
+
+
+def counted(result: Path, code: int) -> tuple[int, int]:
+    """Tests passed and failed in a JUnit file; a program that failed although none of its tests did counts as one failure."""
     if not result.exists():
         return 0, 1
     suite = next(ElementTree.parse(result).getroot().iter("testsuite"))
     failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
     passed = int(suite.get("tests", 0)) - failed - int(suite.get("skipped", 0))
     return passed, failed if code == 0 or failed else failed + 1
+
+
+def run_molecule(stage: str) -> tuple[int, int]:
+    """A scenario counts as one test, and every check that its verifier made as one more."""
+    passed = failed = 0
+    for scenario, told in SCENARIOS:
+        print(f"--- {stage}: {' '.join([scenario, *told.values()])}", flush=True)
+        result = RESULTS / f"molecule-{scenario}.xml"
+        result.unlink(missing_ok=True)
+        code = subprocess.run(
+            [str(BIN / "molecule"), "test", "-s", scenario], cwd=ROOT, stdin=subprocess.DEVNULL, check=False,
+            env={**environment(), "NO_COLOR": "1", **told},
+        ).returncode  # fmt: skip
+        checks_passed, checks_failed = counted(result, code)
+        passed += checks_passed + (code == 0)
+        failed += checks_failed
+    return passed, failed
+
+
+RUNNERS = {"molecule": run_molecule, **dict.fromkeys(COMMANDS, run_commands), **dict.fromkeys(PYTEST, run_pytest)}
 
 
 def main() -> int:
@@ -100,7 +130,7 @@ def main() -> int:
     for number, stage in enumerate(stages, 1):
         started = time.monotonic()
         print(f"=== {number}/{len(stages)} {stage}", flush=True)
-        stage_passed, stage_failed = (run_commands if stage in COMMANDS else run_pytest)(stage)
+        stage_passed, stage_failed = RUNNERS[stage](stage)
         passed += stage_passed
         failed += stage_failed
         print(
