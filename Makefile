@@ -69,6 +69,10 @@ sanity: .venv/.test collection ## ansible-test sanity of what ships; also on the
 bench-api: .venv/.test collection ## What a task on the OpenNebula APIs costs the controller, beside other modules
 	@.venv/bin/python benchmarks/api_tasks
 
+.PHONY: bench-walkthrough
+bench-walkthrough: setup ## What the walkthrough takes on the lab, beside its critical path
+	@$(SUDO) .venv/bin/python benchmarks/walkthrough
+
 .PHONY: test
 test: .venv/.test setup ## All tests
 	@.venv/bin/python tests/run.py

@@ -9,41 +9,18 @@ import signal
 import stat
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import NAME, ROOT, changes
-
-
-def traces() -> dict[str, set[str]]:
-    """Everything on this machine that could be left over from a lab."""
-    groups = {str(path) for root in ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
-              for path in Path(root).glob(f"lab-{NAME}-*")}  # fmt: skip
-    processes = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            text = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if f"{NAME}-" in text and "pytest" not in text:
-            processes.add(text)
-    return {
-        "namespaces": {path.name for path in Path("/run/netns").glob(f"{NAME}-*")},
-        "mounts": {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if NAME in line},
-        "control groups": groups,
-        "processes": processes,
-        "files": {str(path) for path in Path("/run").glob(f"{NAME}*")},
-        "nft tables": set(subprocess.check_output(["nft", "list", "tables"], text=True).splitlines()),
-    }
-
+from tests.integration.traces import left_by, traces
 
 BEFORE: dict[str, set[str]] = {}
 
 
 @pytest.fixture(scope="module")
 def first_run(lab):
-    BEFORE.update(traces())
+    BEFORE.update(traces(NAME))
     output = lab.run("make", "walkthrough", f"PLAYBOOK_ARGS=-e federation_report_path={lab.report_path}")
     return output, lab.report()
 
@@ -260,5 +237,4 @@ def test_the_next_run_finishes_what_failed_and_killed_runs_began(first_run, lab)
 
 def test_down_leaves_nothing(lab):
     lab.run("make", "lab-down")
-    after = traces()
-    assert {kind: found - BEFORE.get(kind, set()) for kind, found in after.items()} == {kind: set() for kind in after}
+    assert left_by(NAME, BEFORE) == {}
