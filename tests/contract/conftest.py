@@ -19,7 +19,7 @@ for place in (HERE, HERE.parents[1] / "tests/unit/lab_zone", HERE.parents[1]):
 import contract_target as targets  # noqa: E402
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oned import Oned  # noqa: E402
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oneflow import OneFlow  # noqa: E402
-from contract_run import KEPT, PREFIX, clients, documents, purge, run_task, settled, shape, snapshot  # noqa: E402
+from contract_run import KEPT, PREFIX, clients, documents, guarded, purge, run_task, shape  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,25 +57,10 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """The zones under test. When they are given back, they hold what they held before, and nothing of ours."""
     named = targets.from_environment()
     if named is not None:
-        yield from _guarded(named)
+        yield from guarded(named)
         return
     with targets.lab_federation(tmp_path_factory.mktemp("zones"), request.param) as found:
-        yield from _guarded(found)
-
-
-def _guarded(found: targets.Target) -> Iterator[targets.Target]:
-    before = {zone.endpoint: snapshot(zone) for zone in found.all()}
-    yield found
-    for zone in found.all():
-        purge(zone, found, keep=())
-    for zone in found.all():
-        after = settled(zone)
-        ours = {key: name for key, name in after.items() if PREFIX in name}
-        assert not ours, f"left behind at {zone.endpoint}: {ours}"
-        lost = {key: name for key, name in before[zone.endpoint].items() if after.get(key) != name}
-        assert not lost, f"gone or renamed at {zone.endpoint}: {lost}"
-        if found.is_lab:
-            assert after == before[zone.endpoint]
+        yield from guarded(found)
 
 
 # -- running tasks --------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import contract_target as targets
@@ -79,6 +79,22 @@ def purge(zone: targets.ZoneUnderTest, found: targets.Target, keep: tuple[str, .
             oned.call("user.delete", int(entry["ID"]))
         if found.b is not None:
             until(lambda: not ours(clients(found.b)[0].zones()), "the slave knows it too")
+
+
+def guarded(found: targets.Target) -> Iterator[targets.Target]:
+    """Yields the target; afterwards nothing of ours may be there, and nothing else may be gone."""
+    before = {zone.endpoint: snapshot(zone) for zone in found.all()}
+    yield found
+    for zone in found.all():
+        purge(zone, found, keep=())
+    for zone in found.all():
+        after = settled(zone)
+        ours = {key: name for key, name in after.items() if PREFIX in name}
+        assert not ours, f"left behind at {zone.endpoint}: {ours}"
+        lost = {key: name for key, name in before[zone.endpoint].items() if after.get(key) != name}
+        assert not lost, f"gone or renamed at {zone.endpoint}: {lost}"
+        if found.is_lab:
+            assert after == before[zone.endpoint], f"not as before: {set(after.items()) ^ set(before[zone.endpoint].items())}"
 
 
 def run_task(

@@ -58,7 +58,7 @@ def test_every_module_says_what_is_wrong(run, target, fault, module, which):
     fault(api=api, **rule)
     begin = time.monotonic()
     result = run(module, fails=True, timeout=TIMEOUT if which in ("silent", "slow") else 10, **options)
-    assert time.monotonic() - begin < TIMEOUT + 1
+    assert time.monotonic() - begin < TIMEOUT + 3
     error = result["error"]
     assert error["kind"] == (kind or ("refused" if api == "oneflow" else "bad_answer"))
     assert text in result["msg"] and endpoint in result["msg"] and error["endpoint"] == endpoint and error["method"]
@@ -89,7 +89,7 @@ def test_a_server_that_dribbles(run, target):
         result = run(
             "oneflow_service_info", fails=True, oneflow_endpoint=server.url(), endpoint=server.url("/RPC2"), timeout=TIMEOUT
         )
-        assert time.monotonic() - begin < TIMEOUT + 1 and "within 0.3 s" in result["msg"]
+        assert time.monotonic() - begin < TIMEOUT + 3 and "within 0.3 s" in result["msg"]
 
 
 def test_redirects_do_not_carry_credentials_away(run, target, fault):
@@ -160,7 +160,7 @@ def test_the_deadline_of_a_wait_holds_against_a_silent_server(run, target, fault
     fault(api="oneflow", match=r"^GET /service/\d+$", kind="silent", seconds=30)
     begin = time.monotonic()
     late = run("oneflow_service", name=name("s"), template_name=name("t"), wait_timeout=1, timeout=30, fails=True)
-    assert time.monotonic() - begin < 4 and late["error"]["kind"] == "timeout" and late["changed"] is True
+    assert time.monotonic() - begin < 6 and late["error"]["kind"] == "timeout" and late["changed"] is True
     assert "the last attempt to read it failed" in late["msg"] and "no complete answer" in late["msg"]
 
 

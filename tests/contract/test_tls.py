@@ -136,7 +136,7 @@ def test_a_server_that_never_shakes_hands(secure):
         zone = dataclasses.replace(secure.a, oneflow=f"https://127.0.0.1:{listener.getsockname()[1]}")
         begin = time.monotonic()
         result = run_task("oneflow_service_info", zone, secure, timeout=0.3)
-        assert time.monotonic() - begin < 1.3 and "within 0.3 s" in result["msg"]
+        assert time.monotonic() - begin < 3.3 and "within 0.3 s" in result["msg"]
     finally:
         listener.close()
 
