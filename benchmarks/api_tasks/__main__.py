@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a task on the OpenNebula APIs costs the controller, side by side on the same lab zones.
 
-Every figure is a whole `ansible-playbook` run minus the run of an empty play over the same hosts in the same round, divided
-by the number of zones. CPU is that of ansible-playbook and all its children; the lab zones run outside of it. The rounds
-interleave the tasks, so that a disturbance meets all of them.
+A task's cost is a whole `ansible-playbook` run with it minus the run of an empty play over the same hosts in the same round,
+divided by the number of zones. That includes what only the first task of its kind pays, such as imports; the rows "each
+further" are the difference between a play with several of the same task and a play with one. CPU is that of ansible-playbook
+and all its children; the lab zones run outside of it. The rounds interleave the tasks, so that a disturbance meets all of them.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from federation import ROOT, oned_url, oneflow_url, running
 from tasks import KINDS, Kind
 
+FURTHER = {1: 10, 10: 3}  # zones: tasks in a play besides the first
+GOAL_MS, GOAL_TIMES = 25, 8
 CONNECTIONS = ROOT / "tests" / "unit" / "opennebula" / "connection"
 
 
@@ -42,8 +45,8 @@ class Cost:
     cpu: float
     wall: float
 
-    def per_zone(self, baseline: Cost, zones: int) -> Cost:
-        return Cost((self.cpu - baseline.cpu) / zones, (self.wall - baseline.wall) / zones)
+    def above(self, baseline: Cost, share: int) -> Cost:
+        return Cost((self.cpu - baseline.cpu) / share, (self.wall - baseline.wall) / share)
 
 
 class Plays:
@@ -55,7 +58,8 @@ class Plays:
         self.sizes: dict[int, Path] = {}
         self.zones = zones
         self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("ONE", "ANSIBLE"))},
+            **{key: value for key, value in os.environ.items() if not key.startswith(("ONE", "ANSIBLE", "PYTHON"))},
+            "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"),
             "ANSIBLE_CONNECTION_PLUGINS": str(CONNECTIONS),
             "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
@@ -75,21 +79,21 @@ class Plays:
             self.sizes[count].write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
         return self.sizes[count]
 
-    def play(self, kind: Kind | None, proof: bool = False) -> Path:
-        path = self.folder / f"{kind.key if kind else 'empty'}{'-proof' if proof else ''}.yml"
+    def play(self, kind: Kind | None, times: int, proof: bool) -> Path:
+        path = self.folder / f"{kind.key if kind else 'empty'}-{'proof' if proof else times}.yml"
         if not path.exists():
             tasks: list[dict[str, Any]] = []
             if kind:
-                tasks.append({**kind.task(), "register": "r"} if proof else kind.task())
+                tasks += [{**kind.task(), "register": "r"} if proof else kind.task()] * times
                 if proof:
                     tasks.append({"name": "Prove it", "ansible.builtin.assert": {"that": [kind.proof], "quiet": True}})
             play = {"name": "Play", "hosts": "all", "connection": kind.connection if kind else "local", "gather_facts": False}
-            path.write_text(yaml.safe_dump([{**play, "tasks": tasks}], sort_keys=False))
+            path.write_text(json.dumps([{**play, "tasks": tasks}]))
         return path
 
-    def run(self, kind: Kind | None, count: int, proof: bool = False) -> Cost:
+    def run(self, kind: Kind | None, count: int, times: int = 1, proof: bool = False) -> Cost:
         command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(self.inventory(count)),
-                   str(self.play(kind, proof))]  # fmt: skip
+                   str(self.play(kind, times, proof))]  # fmt: skip
         with self.output.open("wb") as output:
             started = time.monotonic()
             child = subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -97,7 +101,7 @@ class Plays:
             wall = time.monotonic() - started
             child.returncode = os.waitstatus_to_exitcode(status)
         text = self.output.read_text(errors="replace")
-        done = len(re.findall(rf"^zone-\d+ +: ok={1 + proof} ", text, re.MULTILINE))
+        done = len(re.findall(rf"^zone-\d+ +: ok={times + proof} ", text, re.MULTILINE))
         if child.returncode or (kind and done != count):
             sys.exit(f"{kind.title if kind else 'empty play'} on {count} zones: exit code {child.returncode}, {done} ok\n{text}")
         return Cost((usage.ru_utime + usage.ru_stime) * 1000, wall * 1000)
@@ -127,32 +131,60 @@ def measure(plays: Plays, sizes: list[int], repeats: int, kinds: list[Kind]) -> 
     rows = []
     for size in sizes:
         chosen = [kind for kind in kinds if not kind.one_call or size == len(plays.zones)]
-        costs: dict[str, list[Cost]] = {kind.key: [] for kind in chosen}
+        more = FURTHER.get(size, 0)
+        first: dict[str, list[Cost]] = {kind.key: [] for kind in chosen}
+        further: dict[str, list[Cost]] = {kind.key: [] for kind in chosen}
         baselines = []
         for number in range(repeats):
             print(f"zones {size}, round {number + 1} of {repeats}", file=sys.stderr, flush=True)
             baseline = {count: plays.run(None, count) for count in {size, 1}}
             baselines.append(baseline[size])
-            for kind in chosen[number % len(chosen) :] + chosen[: number % len(chosen)]:
+            turn = number % len(chosen)
+            for kind in chosen[turn:] + chosen[:turn]:
                 hosts = 1 if kind.one_call else size
-                costs[kind.key].append(plays.run(kind, hosts).per_zone(baseline[hosts], size))
-        rows.append({"key": "empty", "title": "empty play (whole, not per zone)", "zones": size, **summary(baselines)})
-        rows += [{"key": kind.key, "title": kind.title, "zones": size, **summary(costs[kind.key])} for kind in chosen]
+                cost = plays.run(kind, hosts)
+                first[kind.key].append(cost.above(baseline[hosts], size))
+                if more:
+                    further[kind.key].append(plays.run(kind, hosts, 1 + more).above(cost, size * more))
+        rows.append({"key": "empty", "title": "empty play, whole", "zones": size, "first": summary(baselines), "further": None})
+        rows += [{"key": kind.key, "title": kind.title, "zones": size, "first": summary(first[kind.key]),
+                  "further": summary(further[kind.key]) if more else None} for kind in chosen]  # fmt: skip
     return rows
 
 
 def ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Say how many times as much controller CPU and time the others need as ours in-process."""
+    """Say how many times as much controller CPU and time one task needs as another."""
     found = []
     for size in sorted({row["zones"] for row in rows}):
-        median = {row["key"]: row for row in rows if row["zones"] == size}
-        for ours, other in (("service", "general"), ("service", "service_module"), ("service", "noop"), ("vm", "vm_module"),
-                            ("floor", "service")):  # fmt: skip
-            if ours in median and other in median:
-                values = {what: round(median[other][what]["median"] / median[ours][what]["median"], 1)
-                          for what in ("cpu_ms", "wall_ms") if median[ours][what]["median"] > 0}  # fmt: skip
-                found.append({"zones": size, "of": median[other]["title"], "to": median[ours]["title"], **values})
+        named = {row["key"]: row for row in rows if row["zones"] == size}
+        for less, much in (("service", "general"), ("service", "service_module"), ("service", "noop"), ("vm", "vm_module"),
+                           ("floor", "service")):  # fmt: skip
+            if less in named and much in named:
+                entry: dict[str, Any] = {"zones": size, "of": named[much]["title"], "to": named[less]["title"]}
+                for which in ("first", "further"):
+                    if named[less][which]:
+                        pair = named[much][which], named[less][which]
+                        entry[which] = {what: _ratio(pair[0][what], pair[1][what]) for what in ("cpu_ms", "wall_ms")}
+                found.append(entry)
     return found
+
+
+def _ratio(much: dict[str, float], less: dict[str, float]) -> float | None:
+    return round(much["median"] / less["median"], 1) if less["median"] > 0 else None
+
+
+def goals(rows: list[dict[str, Any]]) -> list[str]:
+    """Hold the in-process task against the goals, with the medians of CPU."""
+    lines = []
+    for row in (row for row in rows if row["key"] == "service"):
+        other = next((entry for entry in rows if entry["key"] == "general" and entry["zones"] == row["zones"]), None)
+        for which in ("first", "further"):
+            if row[which] and other:
+                ours, theirs = row[which]["cpu_ms"]["median"], other[which]["cpu_ms"]["median"]
+                cheap, times = ours <= GOAL_MS, theirs >= GOAL_TIMES * ours
+                lines.append(f"{row['zones']:>5}  {which:<8} {ours:6.1f} ms, goal {GOAL_MS}: {'met' if cheap else 'missed':<8}"
+                             f"{theirs / ours:6.1f} times cheaper, goal {GOAL_TIMES}: {'met' if times else 'missed'}")  # fmt: skip
+    return lines
 
 
 def show(result: dict[str, Any]) -> None:
@@ -160,15 +192,21 @@ def show(result: dict[str, Any]) -> None:
     print(f"{machine['cores']} cores ({machine['processor']}), load {machine['load_before']} before and "
           f"{machine['load_after']} after")  # fmt: skip
     print(", ".join(f"{name} {version}" for name, version in result["versions"].items()))
-    print(f"forks {result['forks']}, {result['repeats']} rounds; ms per zone above an empty play: median (lowest - highest)\n")
-    print(f"{'zones':>5}  {'task':<36}{'CPU':>26}{'wall clock':>28}")
+    print(f"forks {result['forks']}, {result['repeats']} rounds; ms per zone: median (lowest - highest)\n")
+    print(f"{'zones':>5}  {'task':<42}{'CPU':>26}{'wall clock':>26}")
     for row in result["rows"]:
-        cpu, wall = ("{median:.1f} ({min:.1f} - {max:.1f})".format(**row[what]) for what in ("cpu_ms", "wall_ms"))
-        print(f"{row['zones']:>5}  {row['title']:<36}{cpu:>26}{wall:>28}")
-    print(f"\n{'zones':>5}  {'how many times as much':<74}{'CPU':>8}{'wall':>8}")
+        for which, note in (("first", ""), ("further", ", each further")):
+            if row[which]:
+                cpu, wall = ("{median:.1f} ({min:.1f} - {max:.1f})".format(**row[which][what]) for what in ("cpu_ms", "wall_ms"))
+                print(f"{row['zones']:>5}  {row['title'] + note:<48}{cpu:>24}{wall:>26}")
+    print(f"\n{'zones':>5}  {'how many times as much':<68}{'CPU':>7}{'wall':>7}{'further: CPU':>15}{'wall':>7}")
     for row in result["ratios"]:
+        cells = [row.get(which, {}).get(what) for which in ("first", "further") for what in ("cpu_ms", "wall_ms")]
+        texts = ["-" if cell is None else str(cell) for cell in cells]
         pair = f"{row['of']} : {row['to']}"
-        print(f"{row['zones']:>5}  {pair:<74}{row.get('cpu_ms', '-'):>8}{row.get('wall_ms', '-'):>8}")
+        print(f"{row['zones']:>5}  {pair:<68}{texts[0]:>7}{texts[1]:>7}{texts[2]:>15}{texts[3]:>7}")
+    print("\nzones  oneflow_service_info in-process beside community.general.one_service, controller CPU per zone")
+    print("\n".join(result["goals"]))
 
 
 def processor() -> str:
@@ -196,6 +234,7 @@ def main() -> None:
     result = {
         "machine": {"cores": len(os.sched_getaffinity(0)), "processor": processor(), "load_before": load[0], "load_after": load[1]},
         "versions": versions(), "forks": arguments.forks, "repeats": arguments.repeats, "rows": rows, "ratios": ratios(rows),
+        "goals": goals(rows),
     }  # fmt: skip
     show(result)
     if arguments.json:
