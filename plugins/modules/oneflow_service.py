@@ -14,7 +14,7 @@ description:
   - Fills the declared defaults of all user inputs and names every mandatory one that has no value, before anything is sent.
   - While waiting, a failed state ends the task at once, with the lines of the service's log and the failing role. On a
     local connection each change of state is displayed.
-  - A service in state C(DONE) does not count as existing.
+  - A service in state V(DONE) does not count as existing.
 author:
   - oneflower.federation contributors (@oneflower)
 extends_documentation_fragment:

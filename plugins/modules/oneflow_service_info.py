@@ -10,7 +10,7 @@ module: oneflow_service_info
 short_description: Read OneFlow services with their VMs
 version_added: "0.1.0"
 description:
-  - Returns the services of one zone that the user may see, with the VMs of their roles. Services in state C(DONE) are left out.
+  - Returns the services of one zone that the user may see, with the VMs of their roles. Services in state V(DONE) are left out.
 author:
   - oneflower.federation contributors (@oneflower)
 extends_documentation_fragment:

@@ -40,7 +40,7 @@ options:
       - The field names of OpenNebula 7 and those of 6 (C(vm_template), C(vm_template_contents), C(custom_attrs),
         C(custom_attrs_values)) are understood and translated to what the server speaks.
       - Unknown fields are refused, with the nearest known name.
-      - Booleans in C(template_contents) are written as C(YES) and C(NO).
+      - Booleans in C(template_contents) are written as V(YES) and V(NO).
       - Fields that the task leaves out are removed, except those that are unknown here and C(labels).
     type: dict
   new_name:
