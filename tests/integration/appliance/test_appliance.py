@@ -148,6 +148,30 @@ def test_killed_superlink_comes_back_and_so_do_the_nodes(federation, superlink, 
         node.ready(90)
 
 
+def test_reboot_keeps_ca_and_partition(federation, superlink, nodes):
+    ca, fingerprint = superlink.attributes["FL_CA_CERT"], superlink.attributes["FL_CERT_FINGERPRINT"]
+    seen = len(federation.gate.updates)
+    for host in (superlink, nodes[1]):
+        federation.lab("reboot", host.name)
+    superlink.wait(60, lambda _held: (superlink.vm, "READY=NO") in federation.gate.updates[seen:])
+    superlink.ready(60)
+    assert (superlink.attributes["FL_CA_CERT"], superlink.attributes["FL_CERT_FINGERPRINT"]) == (ca, fingerprint)
+    for node in nodes:
+        node.ready(90)
+    assert nodes[1].attributes["FL_PARTITION_ID"] == "1"
+
+
+def test_new_address_is_in_the_certificate_at_once(superlink, nodes):
+    ca = superlink.attributes["FL_CA_CERT"]
+    superlink.inside("ip", "addr", "add", "198.51.100.7/32", "dev", "mgmt0")
+    took = superlink.wait(20, lambda held: "IP:198.51.100.7" in held["FL_CERT_SAN"].split(",") and held["READY"] == "YES")
+    print(f"served with the new certificate after {took:.1f} s")
+    assert superlink.attributes["FL_CA_CERT"] == ca
+    for node in nodes:
+        node.wait(60, lambda held: held["FL_PEER_FINGERPRINT"] == superlink.attributes["FL_CERT_FINGERPRINT"])
+        node.ready(60)
+
+
 def test_dead_connection_is_noticed_within_the_keepalive_timeout(federation, superlink, nodes):
     """A firewall that lost its state: the connection's packets vanish both ways, new connections pass."""
     node, namespace = nodes[0], f"{NAME}-{nodes[0].name}"
@@ -176,29 +200,9 @@ def test_dead_connection_is_noticed_within_the_keepalive_timeout(federation, sup
     node.ready(60)
 
 
-def test_reboot_keeps_ca_and_partition(federation, superlink, nodes):
-    ca, fingerprint = superlink.attributes["FL_CA_CERT"], superlink.attributes["FL_CERT_FINGERPRINT"]
-    seen = len(federation.gate.updates)
-    for host in (superlink, nodes[1]):
-        federation.lab("reboot", host.name)
-    superlink.wait(60, lambda _held: (superlink.vm, "READY=NO") in federation.gate.updates[seen:])
-    superlink.ready(60)
-    assert (superlink.attributes["FL_CA_CERT"], superlink.attributes["FL_CERT_FINGERPRINT"]) == (ca, fingerprint)
-    for node in nodes:
-        node.ready(90)
-    assert nodes[1].attributes["FL_PARTITION_ID"] == "1"
+def test_trains_again_after_all_that(federation, superlink, nodes):
+    """The rebooted SuperNode came back as another node; the one it was before counts until its heartbeats have been missed."""
     federation.online(2, 90)
     superlink.attributes["FL_RUN_REQUEST"] = "second rounds=2"
     superlink.wait(120, lambda held: held["FL_RUN_ID"] == "second" and held["FL_RUN_STATUS"] != "running")
     assert (superlink.attributes["FL_RUN_STATUS"], superlink.attributes["FL_RUN_PARTITIONS"]) == ("finished", "0,1")
-
-
-def test_new_address_is_in_the_certificate_at_once(superlink, nodes):
-    ca = superlink.attributes["FL_CA_CERT"]
-    superlink.inside("ip", "addr", "add", "198.51.100.7/32", "dev", "mgmt0")
-    took = superlink.wait(20, lambda held: "IP:198.51.100.7" in held["FL_CERT_SAN"].split(",") and held["READY"] == "YES")
-    print(f"served with the new certificate after {took:.1f} s")
-    assert superlink.attributes["FL_CA_CERT"] == ca
-    for node in nodes:
-        node.wait(60, lambda held: held["FL_PEER_FINGERPRINT"] == superlink.attributes["FL_CERT_FINGERPRINT"])
-        node.ready(60)
