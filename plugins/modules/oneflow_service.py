@@ -15,6 +15,8 @@ description:
   - While waiting, a failed state ends the task at once, with the lines of the service's log and the failing role. On a
     local connection each change of state is displayed.
   - A service in state V(DONE) does not count as existing.
+  - OpenNebula 6 puts no input into a VM by itself. There the task writes the values into the roles that it instantiates, as
+    OpenNebula 7 does, and refuses values with a C($) that OpenNebula 6 would expand.
 author:
   - oneflower.federation contributors (@oneflower)
 extends_documentation_fragment:
@@ -108,7 +110,9 @@ options:
     description: Rename the service. When there is none named O(name) but one with this name, that is already done.
     type: str
   wait:
-    description: Whether to wait until the service is RUNNING (or on hold, without O(release)), or gone.
+    description:
+      - Whether to wait until the service is RUNNING (or on hold, without O(release)), or gone.
+      - After scaling this includes OneFlow's cooldown, 300 seconds unless the role or the server says otherwise.
     type: bool
     default: true
   wait_timeout:

@@ -39,6 +39,22 @@ def test_everything_is_number_zero(fresh):
     assert run("oneflow_template_info", id=0)["templates"] == []
 
 
+def test_deleting_everything_along(fresh):
+    """clone_mode and delete_type all: VM templates and their images. Only here, where the images are nobody's."""
+
+    def images():
+        return [image.name for image in fresh.a.lab.store.all("image")]
+
+    assert images() == ["base"]
+    run_task("oneflow_template", fresh.a, fresh, name="t", template={"roles": [{"name": "app", "template_id": 0}]})
+    copy = run_task("oneflow_template", fresh.a, fresh, name="copy", clone_of="t", clone_mode="all")["template"]
+    assert copy["body"]["roles"][0]["template_id"] != 0
+    assert run_task("oneflow_template", fresh.a, fresh, name="copy", state="absent", delete_type="all", check=True)["changed"]
+    assert images() == ["base"]
+    assert run_task("oneflow_template", fresh.a, fresh, name="copy", state="absent", delete_type="all")["changed"]
+    assert images() == []
+
+
 def test_service_zero(fresh):
     """Documents share their ids: with the template gone, a service can never be 0 in a lab zone unless it is set so."""
     fresh.a.lab.store.set_value("next:document", 5)

@@ -86,6 +86,15 @@ def test_recorded_error(found: recording.Recording) -> None:
     assert len(server.requests) == 1, "a refusal is not asked for again"
 
 
+def test_what_is_sent() -> None:
+    """JSON says that it is JSON, and one call is one request."""
+    with Stub(http(500, b"no")) as server, pytest.raises(OpenNebulaError):
+        OneFlow(server.url(), "oneadmin", "p").create_template({"name": "ü", "roles": []})
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert b"content-type: application/json" in head.lower() and head.lower().count(b"authorization: basic ") == 1
+    assert json.loads(body) == {"name": "ü", "roles": []} and len(server.requests) == 1
+
+
 def test_all_of_them_are_there() -> None:
     """The table above speaks of recordings that exist, and most errors of the recordings are distinct ones."""
     keys = {(found.kind, found.number) for found in ERRORS}

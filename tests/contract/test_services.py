@@ -132,6 +132,22 @@ def test_networks(run, name, template, target):
     assert "network nte: the template declares no such network" in wrong["msg"]
 
 
+@pytest.mark.lab
+def test_a_network_of_its_own(run, name, template, target, oned):
+    """A part of a network, reserved when the service is made and given back with it."""
+    number = template(
+        networks={"net": f"M|network| | |reserve_from:{target.a.network}"},
+        roles=[{"name": "app", "cardinality": 1, "template_contents": {"NIC": [{"NETWORK_ID": "$net"}]}}],
+    )
+    values = [{"net": {"reserve_from": target.a.network, "extra": "SIZE=2"}}]
+    made = run("oneflow_service", name=name("s"), template_id=number, networks_values=values)
+    assert len(node(made)["addresses"]) == 1
+    networks = run("one_resource_info", virtual_networks=[f"net-{made['service']['id']}"])["virtual_networks"]
+    assert run("oneflow_service", name=name("s"), state="absent")["changed"]
+    gone = run("one_resource_info", virtual_networks=[f"net-{made['service']['id']}"], fails=True)
+    assert networks and gone["error"]["kind"] == "not_found"
+
+
 def test_without_waiting(run, name, template, target):
     made = run("oneflow_service", name=name("s"), template_id=template(), wait=False, wait_interval=0.1)
     assert made["changed"] and made["service"]["state"] in ("PENDING", "DEPLOYING_NETS", "DEPLOYING", "RUNNING")

@@ -115,6 +115,21 @@ def test_what_the_server_and_others_added_is_no_change(run, name, body, flow):
     assert kept["something_new"] == {"a": 1} and kept["labels"] == ["mine"]
 
 
+def test_limits_and_policies(run, twice, name, target):
+    role = {"name": "app", "template_id": target.a.vm_template, "cardinality": 1, "min_vms": 1, "max_vms": 3, "cooldown": 5,
+            "shutdown_action": "terminate-hard",
+            "elasticity_policies": [{"type": "CHANGE", "adjust": 1, "expression": "CPU > 60", "period_number": 3, "period": 30}],
+            "scheduled_policies": [{"type": "CARDINALITY", "adjust": 2, "recurrence": "0 9 * * *"}]}  # fmt: skip
+    twice("oneflow_template", name=name(), template={"roles": [role]})
+    role["elasticity_policies"][0]["expression"] = "CPU > 80"
+    role["max_vms"] = 4
+    changed = twice("oneflow_template", name=name(), template={"roles": [role]})["template"]["body"]["roles"][0]
+    assert changed["elasticity_policies"][0]["expression"] == "CPU > 80" and changed["max_vms"] == 4
+    del role["scheduled_policies"]
+    assert "scheduled_policies" not in twice("oneflow_template", name=name(), template={"roles": [role]})["template"]["body"][
+        "roles"][0]  # fmt: skip
+
+
 def test_both_spellings_are_one(run, name, target):
     contents = 'MEMORY="64"\nCONTEXT=[ GREETING="say \\"hi\\"", TOKEN="YES" ]\n'
     old = {"custom_attrs": {"A": "O|text|a"}, "roles": [

@@ -120,6 +120,26 @@ def test_running_without_its_vms_is_a_failure(zone, run, template):
     assert result["failed"] and "web: 0 of 2" in result["msg"]
 
 
+def test_an_id_is_read_not_looked_for(zone, run):
+    """Neither the pool before nor the pool after a change, however many services there are."""
+    number = zone.add_service(service_body())
+    for options in ({}, {"mode": "640"}, {"roles": [{"name": "web", "cardinality": 2}]}, {"state": "absent"}):
+        run("oneflow_service", id=number, **options)
+    run("oneflow_service_info", id=number)
+    run("oneflow_template", id=7, state="absent")
+    assert not {"GET /service", "GET /service_template"} & set(zone.calls)
+
+
+def test_every_line_of_the_log_is_told(zone, run, template):
+    def two(number):
+        zone.body(number)["log"].insert(0, {"timestamp": 1, "severity": "E", "message": "the first reason"})
+
+    zone.on_state["FAILED_DEPLOYING"] = two
+    zone.way_up = ["FAILED_DEPLOYING: the second reason"]
+    failed = run("oneflow_service", name="shop", template_id=0, roles=[DB])
+    assert "the first reason | the second reason" in failed["msg"]
+
+
 def test_scaling_by_name_and_force(zone, run):
     number = zone.add_service(service_body(max_vms=2))
     result = run("oneflow_service", id=number, roles=[{"name": "web", "cardinality": 2}])
