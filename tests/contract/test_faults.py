@@ -195,6 +195,53 @@ def test_a_wait_outlives_a_restart(run, target, name, component):
     assert done["service"]["state"] == "RUNNING" and any("waiting on" in line for line in done["_progress"])
 
 
+@pytest.fixture
+def vm_fault(target):
+    failures = target.a.lab.one.vms.failures
+    yield lambda step, times=1: failures.append({"step": step, "match": "", "times": times})
+    failures.clear()
+
+
+def _gated_body(target):
+    return {"roles": [{"name": "app", "template_id": target.a.vm_template, "cardinality": 1}]}
+
+
+def test_recover_brings_a_service_up(run, target, vm_fault, name):
+    run("oneflow_template", name=name("t"), template=_gated_body(target))
+    vm_fault("boot")
+    failed = run("oneflow_service", name=name("s"), template_name=name("t"), fails=True)
+    assert failed["error"]["kind"] == "failed_state" and "role app (FAILED_DEPLOYING)" in failed["msg"]
+    up = run("oneflow_service", name=name("s"), on_failed="recover")
+    assert up["changed"] and up["service"]["state"] == "RUNNING" and up["service"]["id"] == failed["service"]["id"]
+    assert run("oneflow_service", name=name("s"), on_failed="recover")["changed"] is False
+
+
+def test_a_failed_scaling_recovers(run, target, vm_fault, name):
+    run("oneflow_template", name=name("t"), template=_gated_body(target))
+    run("oneflow_service", name=name("s"), template_name=name("t"))
+    vm_fault("boot")
+    failed = run("oneflow_service", name=name("s"), roles=[{"name": "app", "cardinality": 2}], fails=True)
+    assert "FAILED_SCALING" in failed["msg"] and failed["changed"] is True
+    up = run("oneflow_service", name=name("s"), roles=[{"name": "app", "cardinality": 2}], on_failed="recover")
+    assert up["service"]["state"] == "RUNNING" and len(up["service"]["roles"][0]["nodes"]) == 2
+
+
+def test_a_vm_that_does_not_go(run, target, vm_fault, name):
+    """OneFlow waits for it for ever, and a second DELETE would forget it: the task names it and sends nothing more."""
+    run("oneflow_template", name=name("t"), template=_gated_body(target))
+    vm = run("oneflow_service", name=name("s"), template_name=name("t"))["service"]["roles"][0]["nodes"][0]["vm_id"]
+    vm_fault("terminate", times=100)
+    stuck = run("oneflow_service", name=name("s"), state="absent", wait_timeout=2, fails=True)
+    assert stuck["changed"] is True and stuck["service"]["id"] is not None and "UNDEPLOYING" in stuck["msg"]
+    assert f"these VMs do not go: {vm} (ACTIVE)" in stuck["msg"] and "Terminate" in stuck["error"]["hint"]
+    again = run("oneflow_service", name=name("s"), state="absent", wait_timeout=0.5, fails=True)
+    assert again["changed"] is False and again["error"]["kind"] == "timeout"
+    target.a.lab.one.vms.failures.clear()
+    clients(target.a)[0].call("vm.action", "terminate-hard", vm)
+    assert run("oneflow_service", name=name("s"), state="absent")["service"] is None
+    assert run("oneflow_service_info", name=name("s"))["services"] == []
+
+
 def _first_vm(run, name):
     nodes = [n for s in run("oneflow_service_info", name=name("s"))["services"] for role in s["roles"] for n in role["nodes"]]
     return nodes[0]["vm_id"] if nodes else None

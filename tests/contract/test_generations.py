@@ -99,10 +99,11 @@ def test_what_6_does_not_have(run, check):
     assert "knows only roles of type vm" in run("oneflow_template", name="vr", template=router, check=check, fails=True)["msg"]
 
 
-def test_a_value_that_6_would_change(run):
+@pytest.mark.parametrize("check", [True, False])
+def test_a_value_that_6_would_change(run, check):
     run("oneflow_template", name="values", template=BODY)
     refused = run(
-        "oneflow_service", name="dollar", template_name="values", user_inputs_values={"SITE": "pa$$word"},
+        "oneflow_service", check=check, name="dollar", template_name="values", user_inputs_values={"SITE": "pa$$word"},
         roles=[{"name": "second", "user_inputs_values": {"KEY": "k"}}], fails=True,
     )  # fmt: skip
     assert "SITE: OpenNebula 6.10.5 would expand" in refused["msg"] and refused["changed"] is False

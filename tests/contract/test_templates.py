@@ -161,6 +161,16 @@ def test_names_that_would_break_the_server_are_refused(run, name, body, target, 
     assert clients(target.a)[1].templates() == before
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_texts_that_would_break_the_server_are_refused(run, name, body, check):
+    body["description"] = "]]>"
+    body["user_inputs"] = {"A": "O|text|]]>"}
+    body["roles"][1]["template_contents"] = {"X": "]]>", "CONTEXT": {"LINES": "a\nb"}}
+    text = run("oneflow_template", name=name(), template=body, check=check, fails=True)["msg"]
+    for place in ("description", "user_inputs.A", "roles[web].template_contents.X", "template_contents.CONTEXT.LINES"):
+        assert place in text, text
+
+
 def test_unknown_fields(run, name, target):
     wrong = {"depolyment": "none", "roles": [{"name": "a", "tempalte_id": target.a.vm_template, "cardinalty": 1}]}
     text = run("oneflow_template", name=name(), template=wrong, fails=True)["msg"]

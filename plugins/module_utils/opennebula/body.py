@@ -132,6 +132,7 @@ def wanted(body: Mapping[str, t.Any], name: str | None) -> dict[str, t.Any]:
         if "template_contents" in role:
             role["template_contents"] = without_booleans(role["template_contents"])
         check_contents(role.get("template_contents") or {}, f"{where}template_contents", faults)
+    faults += [f"{where}: contains ']]>', which OpenNebula cannot store" for where in _broken(result, "")]
     for index, role in enumerate(result["roles"]):
         for parent in role.get("parents") or []:
             if parent not in seen:
@@ -139,6 +140,19 @@ def wanted(body: Mapping[str, t.Any], name: str | None) -> dict[str, t.Any]:
     if faults:
         raise InvalidRequest("the service template is not valid: " + "; ".join(faults))
     return result
+
+
+def _broken(value: t.Any, where: str) -> t.Iterator[str]:
+    """Yield the places of texts that would end the CDATA in which OpenNebula keeps a body; contents are checked already."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key != "template_contents":
+                yield from _broken(item, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _broken(item, where)
+    elif isinstance(value, str) and "]]>" in value and where != "name":
+        yield where
 
 
 def _refuse_unknown(

@@ -10,9 +10,9 @@ from collections.abc import Collection
 
 from .context import Context, Deadline
 from .errors import AuthenticationFailed, BadAnswer, NotFound, OpenNebulaError, Unreachable, WaitFailed, WaitTimedOut
-from .formats import as_dict
+from .formats import as_dict, to_int
 from .services import describe, driver_errors, failure, is_stale, log_of, short_of_vms, state_of, summary, vm_ids
-from .states import GOING_STATES
+from .states import GOING_STATES, vm_state_name
 
 # How long a failed state may outlive an accepted `recover` (the first readings still show it).
 RECOVER_GRACE = 10.0
@@ -141,6 +141,10 @@ class Waiter:
                 vms = self._context.vms_by_id(vm_ids(document))
             except OpenNebulaError:
                 vms = {}
+            if isinstance(error, WaitTimedOut) and state_of(document) in GOING_STATES and vms:
+                left = [f"{vm_id} ({vm_state_name(to_int(vm.get('STATE')))})" for vm_id, vm in vms.items()]
+                error.text += f"; these VMs do not go: {', '.join(left)}"
+                error.hint = "Terminate or recover them in OpenNebula, then the removal goes on; or see wait_timeout."
             if failure(document):
                 error.text += driver_errors(vms)
             error.result["service"] = describe(document, vms)

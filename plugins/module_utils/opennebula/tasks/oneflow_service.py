@@ -251,10 +251,10 @@ class _ServiceTask:
         merge = merge_template(
             body, name=name, values=params["user_inputs_values"], networks_values=params["networks_values"], roles=roles
         )
-        if context.check_mode:
-            return self._predicted_new(name, body, roles + later)
         contexts = self._vm_contexts(needs_vm_context(merge, body, context.version))
         sent = instantiation_for_server(merge, body, context.version, contexts)
+        if context.check_mode:
+            return self._predicted_new(name, body, roles + later)
         document = self._instantiate(identity(template)["id"], sent)
         return self._converge(document, {})
 
@@ -468,6 +468,7 @@ class _ServiceTask:
             if step == "remove_role":
                 service["roles"] = [entry for entry in service["roles"] if entry["name"] != role["name"]]
             elif step == "add_role":
+                self._role_for_server(_new_role(role))  # refuses what a real run would
                 count = role["cardinality"] or 0
                 service["roles"].append({"name": role["name"], "state": "PENDING", "cardinality": count, "nodes": []})
             else:
