@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from federation import ROOT, oned_url, oneflow_url, running
 from tasks import KINDS, Kind
 
-FURTHER = {1: 10, 10: 3}  # zones: tasks in a play besides the first
+FURTHER = {1: 5, 10: 2}  # zones: tasks in a play besides the first
 GOAL_MS, GOAL_TIMES = 25, 8
 CONNECTIONS = ROOT / "tests" / "unit" / "opennebula" / "connection"
 
@@ -217,7 +217,7 @@ def processor() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python benchmarks/api_tasks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--zones", type=lambda text: [int(part) for part in text.split(",")], default=[1, 10, 100])
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--forks", type=int, default=20)
     parser.add_argument("--only", type=lambda text: text.split(","), help=f"of {', '.join(kind.key for kind in KINDS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
