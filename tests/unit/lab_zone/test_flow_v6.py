@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import zones
+
 from lab.zone import flow_v6
 from lab.zone.flow_schema import ParseError
 
