@@ -282,6 +282,16 @@ def for_server(body: Mapping[str, t.Any], version: str) -> dict[str, t.Any]:
     return result
 
 
+def as_kept(body: Mapping[str, t.Any], version: str) -> dict[str, t.Any]:
+    """Return a body as it will read once the server of that version has it. Raises InvalidRequest, see for_server."""
+    result = canonical(for_server(body, version))
+    result.setdefault("deployment", DEFAULTS["deployment"])
+    result.setdefault("description", "")
+    for role in result.get("roles") or []:
+        role.setdefault("cardinality", DEFAULTS["cardinality"])
+    return result
+
+
 def needs_vm_context(merge: Mapping[str, t.Any], body: Mapping[str, t.Any], version: str) -> set[int]:
     """Return the ids of the VM templates whose CONTEXT instantiation_for_server wants to know; none for 7.x."""
     if version_tuple(version) >= (7,):

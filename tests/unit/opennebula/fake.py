@@ -95,13 +95,17 @@ class Fake:
         return number
 
     def add_template(self, body: dict, **kwargs: object) -> int:
-        body = json.loads(json.dumps(body))
+        body = self._completed(json.loads(json.dumps(body)))
+        body["registration_time"] = 1
+        return self.add_document(101, body, **kwargs)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _completed(body: dict) -> dict:
         body.setdefault("deployment", "none")
         body.setdefault("description", "")
         for role in body["roles"]:
             role.setdefault("cardinality", 0)
-        body["registration_time"] = 1
-        return self.add_document(101, body, **kwargs)  # type: ignore[arg-type]
+        return body
 
     def add_service(self, body: dict, state: str = "RUNNING", **kwargs: object) -> int:
         body = json.loads(json.dumps(body))
@@ -201,7 +205,7 @@ class Fake:
             return 204, ""
         if verb == "PUT":
             data.setdefault("registration_time", 1)
-            document["TEMPLATE"]["BODY"] = data
+            document["TEMPLATE"]["BODY"] = self._completed(data)
             return 200, self._json(number)
         perform, params = data["action"]["perform"], data["action"].get("params") or {}
         if perform == "instantiate":

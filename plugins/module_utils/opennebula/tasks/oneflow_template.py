@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..body import canonical, comparable, for_server, masked, merged, same, secret_inputs, secret_values, wanted
+from ..body import as_kept, canonical, comparable, for_server, masked, merged, same, secret_inputs, secret_values, wanted
 from ..context import Context
 from ..documents import (
     ACCESS_ARGUMENTS,
@@ -106,14 +106,16 @@ def _create(params: Params, context: Context, body: dict | None) -> dict[str, t.
     if source is None and body is None:
         raise NotFound(f"there is no service template {name!r}", hint="Give template, or clone_of, to create it.")
     if context.check_mode:
-        for_server(body or {}, context.version)  # refuses what this server has not
         if body is None:
             body = {**canonical(body_of(source or {})), "name": name}
+        elif source is not None:
+            body = merged(body, body_of(source))
+        body = as_kept(body, context.version)
         entry = {"id": None, "name": body["name"], "uid": None, "gid": None, "uname": context.username, "gname": None}
         entry["mode"] = "600"
         fresh = {"NAME": body["name"], "PERMISSIONS": {"OWNER_U": "1", "OWNER_M": "1"}}
         entry = predicted(entry, access_wanted(fresh, params))
-        after = {**entry, "body": masked(canonical(body), secret_inputs(body))}
+        after = {**entry, "body": masked(body, secret_inputs(body))}
         return {"changed": True, "template": after, "diff": {"before": {}, "after": _shown(after)}}
     if source is not None:
         document = context.flow.clone_template(identity(source)["id"], name, params["clone_mode"])
@@ -154,8 +156,7 @@ def _update(params: Params, context: Context, current: dict, body: dict | None) 
         after = predicted(before, access)
         after["name"] = name
         if rewrite and body is not None:
-            for_server(body, context.version)
-            new_body = merged(body, body_of(current))
+            new_body = as_kept(merged(body, body_of(current)), context.version)
             after["body"] = masked(new_body, secret_inputs(new_body))
         elif rename:
             after["body"] = {**before["body"], "name": name}
