@@ -79,8 +79,10 @@ def test_rename_and_back(run, twice, name, body):
 
 def test_owner_group_and_mode(run, twice, name, body, target, second):
     number = run("oneflow_template", name=name(), template=body)["template"]["id"]
+    assert twice("oneflow_template", id=number, group="1")["template"]["gid"] == 1
     given = twice("oneflow_template", id=number, owner=second["username"], mode="640")["template"]
     assert (given["uname"], given["mode"]) == (second["username"], "640")
+    assert given["gid"] == 1, "the server would set group 0 unasked"
     back = twice("oneflow_template", id=number, owner="0", group="0")["template"]
     assert (back["uid"], back["gid"]) == (0, 0), "0 is a user and a group like any other"
     assert run("oneflow_template", id=number, owner=0, group=0)["changed"] is False
