@@ -5,8 +5,8 @@ A host's folder under STATE/hosts holds `supervisor` (process id and start time 
 `log`. Processes are found again by id and start time or in the host's control group, so they outlive whoever started them,
 and are ended by id alone. What a killed host or a killed start left behind is cleared by the next start and by `destroy`.
 
-Where the machine's init is systemd, nsrun asks it for a delegated scope instead of making a control group. That path is
-written from systemd's documentation and reviewed, but no test here runs it: the machines at hand have another init.
+Where the machine's init is systemd, nsrun asks it for a delegated scope instead of making a control group. Continuous
+integration does not run that path, its machine has another init; see README.md here for how it was shown.
 """
 
 from __future__ import annotations

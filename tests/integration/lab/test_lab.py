@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -203,6 +204,16 @@ def test_a_slow_link_passes_bulk_unharmed():
         lab("wan", "--site", "b", "--heal")
 
 
+def read_until(controller: int, wanted: bytes, seconds: float = 20) -> bytes:
+    """What a terminal shows until `wanted` matches; fails when it does not in time."""
+    shown, deadline = b"", time.monotonic() + seconds
+    while not re.search(wanted, shown):
+        if not select.select([controller], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            pytest.fail(f"{wanted!r} does not come: {shown!r}")
+        shown += os.read(controller, 4096)
+    return shown
+
+
 def test_console_is_a_terminal_in_the_host():
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
@@ -210,16 +221,16 @@ def test_console_is_a_terminal_in_the_host():
         stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
     )  # fmt: skip
     os.close(terminal)
-    os.write(controller, b"echo at-$(hostname) on-$(tty); exit 3\n")
-    shown = b""
     try:
-        while chunk := os.read(controller, 4096):
-            shown += chunk
-    except OSError:  # the other end is closed
-        pass
-    os.close(controller)
-    process.wait(10)
-    assert re.search(r"at-gw-b on-/dev/pts/\d", shown.decode(errors="replace")), shown
+        read_until(controller, rb"root@gw-b:~# ")  # what is typed before is lost
+        os.write(controller, b"echo at-$(hostname) on-$(tty)\n")
+        read_until(controller, rb"at-gw-b on-/dev/pts/\d")
+        os.write(controller, b"exit 3\n")
+        process.wait(20)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(controller)
 
 
 def test_console_without_a_terminal_says_what_to_use():
@@ -335,3 +346,11 @@ def test_up_goes_on_where_a_killed_one_stopped():
 def test_down_without_a_lab():
     lab("down")
     assert left_by(NAME, BEFORE) == {}
+
+
+def test_the_readme_names_every_command():
+    usage = lab("--help")
+    commands = set(re.findall(r"^    ([a-z]+) ", usage, flags=re.MULTILINE))
+    assert {"up", "down", "console", "wan"} <= commands
+    rows = [line for line in (ROOT / "lab/README.md").read_text().splitlines() if line.startswith("| `")]
+    assert commands == {word for row in rows for word in re.findall(r"`([a-z]+)[ `]", row.split("|")[1])} - {"start", "restart"}
