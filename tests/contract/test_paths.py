@@ -30,29 +30,23 @@ def tasks(target) -> list[tuple[str, dict, dict]]:
     }  # fmt: skip
     name = '{{ prefix }}a "b" ü'
     service = {"name": name, "template_name": name, "wait_interval": target.interval, "wait_timeout": target.wait}
-    vm = "{{ r3.service.roles[0].nodes[0].vm_id }}"
+    vm = "{{ r2.service.roles[0].nodes[0].vm_id }}"
+    # The unit tests run more of them this way; here, each module and each kind of result once.
     return [
         ("oneflow_template", {"name": name, "template": body, "mode": "0640"}, {"check_mode": True, "diff": True}),
         ("oneflow_template", {"name": name, "template": body, "mode": "0640"}, {"diff": True}),
-        ("oneflow_template", {"name": name, "template": body, "mode": "0640"}, {"diff": True}),
         ("oneflow_service", service, {"diff": True}),
-        ("oneflow_service", service, {"check_mode": True, "diff": True}),
         ("oneflow_service", {**service, "roles": [{"name": "app", "cardinality": 2}]}, {"diff": True}),
         ("oneflow_template", {"name": name, "template": {"rolse": []}}, {}),
         ("oneflow_template_info", {"name": name}, {}),
         ("oneflow_service_info", {"name": name}, {}),
         ("one_vm_info", {"service": name}, {}),
         ("one_vm_attributes", {"vm_id": vm, "attributes": {"note": 'a "quoted"\nline', "API_TOKEN": SECRET}}, {"diff": True}),
-        ("one_vm_attributes", {"vm_id": vm, "attributes": {"NOTE": None, "API_TOKEN": None}, "state": "absent"}, {"diff": True}),
-        ("one_vm_info", {"vm_ids": [987654]}, {}),
         ("one_resource_info", {"vm_templates": [str(target.a.vm_template)]}, {}),
-        ("one_resource_info", {"vm_templates": ["never there"]}, {}),
         ("onezone", {"name": "{{ prefix }}z", "zone_endpoint": ENDPOINT}, {"diff": True}),
         ("onezone", {"name": "{{ prefix }}z", "state": "absent"}, {"diff": True}),
         ("onezone_info", {"id": 0}, {}),
         ("onezone_info", {"id": 0, "username": "oneadmin", "password": f"wrong-{SECRET}"}, {}),
-        ("onezone_info", {"wrong_option": 1}, {}),
-        ("oneflow_service", {**service, "state": "absent"}, {"check_mode": True, "diff": True}),
         ("oneflow_service", {**service, "state": "absent"}, {"diff": True}),
         ("oneflow_template", {"name": name, "state": "absent"}, {"diff": True}),
     ]
@@ -133,12 +127,11 @@ def test_the_plays_did_what_they_should(results, target):
     assert set(names) == {path.stem for path in (ROOT / "plugins/modules").glob("one*.py")}, "every module is in the play"
     for host in ("local", "shipped"):
         found = results[host]
-        assert [number for number, result in enumerate(found) if result.get("failed")] == [6, 12, 14, 18, 19]
+        assert [number for number, result in enumerate(found) if result.get("failed")] == [4, 13]
         changed = [number for number, result in enumerate(found) if result.get("changed")]
-        assert changed == [0, 1, 3, 5, 10, 11, 15, 16, 20, 21, 22]
-        assert found[3]["service"]["state"] == "RUNNING" and len(found[5]["service"]["roles"][0]["nodes"]) == 2
-        assert "did you mean roles?" in found[6]["msg"] and found[18]["error"]["kind"] == "authentication"
-        assert "wrong_option" in found[19]["msg"]
+        assert changed == [0, 1, 2, 3, 8, 10, 11, 14, 15]
+        assert found[2]["service"]["state"] == "RUNNING" and len(found[3]["service"]["roles"][0]["nodes"]) == 2
+        assert "did you mean roles?" in found[4]["msg"] and found[13]["error"]["kind"] == "authentication"
 
 
 def test_nothing_secret_is_shown_or_returned(results, target):
