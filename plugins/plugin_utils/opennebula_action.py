@@ -20,6 +20,7 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.transport import tls_context
 
 try:
     from ansible.utils.unsafe_proxy import wrap_var
@@ -28,6 +29,11 @@ except ImportError:  # cores that mark trusted text instead need no marking of u
     def wrap_var(value: t.Any) -> t.Any:
         """Return the value."""
         return value
+
+
+# Ansible imports this before it forks a worker for every zone: none of them reads the system's CAs again.
+with contextlib.suppress(OSError):
+    tls_context(True, None)
 
 
 class OpenNebulaAction(ActionBase):

@@ -77,9 +77,16 @@ def _response(sock: socket.socket, *args: t.Any, deadline: float, **kwargs: t.An
     return http.client.HTTPResponse(t.cast(socket.socket, _Readable(sock, deadline)), *args, **kwargs)
 
 
-@functools.lru_cache(maxsize=8)
 def tls_context(validate_certs: bool, ca_path: str | None) -> ssl.SSLContext:
-    """Return the TLS settings. ca_path is a file or a directory of PEM certificates and replaces the system's."""
+    """Return the TLS settings. ca_path is a file or a directory of PEM certificates and replaces the system's.
+
+    Reading the system's takes about 20 ms, so settings are kept, and a worker that is forked later has them already.
+    """
+    return _tls_context(validate_certs, ca_path, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@functools.lru_cache(maxsize=8)
+def _tls_context(validate_certs: bool, ca_path: str | None, *_environment: str | None) -> ssl.SSLContext:
     if not validate_certs:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
