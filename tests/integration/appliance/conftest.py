@@ -109,7 +109,7 @@ class Federation:
         return self.superlink.wait(seconds, lambda held: held.get("FL_NODES_ONLINE") == str(number))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def federation():
     """The three VMs, with CONTEXT for none of them yet."""
     if os.geteuid():
