@@ -55,9 +55,9 @@ changes:
 """
 
 import os
-import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.oneflower.federation.plugins.module_utils.files import read, replace
 
 TABLE = ("inet", "oneflower")
 RULES = "/etc/oneflower/gateway.nft"
@@ -67,30 +67,12 @@ MODE = 0o644
 FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 
 
-def read(path):
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return ""
-
-
 def differs(path, text):
     """Whether the file is not there as it should be: content, owner and mode."""
     if read(path) != text:
         return True
     status = os.stat(path)
     return (status.st_uid, status.st_gid, status.st_mode & 0o7777) != (0, 0, MODE)
-
-
-def write(path, text):
-    """Replace a file in one step."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.chmod(temporary, MODE)
-    os.replace(temporary, path)
 
 
 def listing(module, nft):
@@ -137,7 +119,8 @@ def main():
     if changes and not module.check_mode:
         for path, text in wanted.items():
             if differs(path, text):
-                write(path, text)
+                os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+                replace(path, text, MODE)
         module.run_command([systemctl, "daemon-reload"], check_rc=True)
         for verb in ("enable", "reload-or-restart" if unit("is-active")[1] == "active" else "start"):
             code, output, errors = unit(verb)

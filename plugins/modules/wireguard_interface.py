@@ -113,6 +113,7 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.oneflower.federation.plugins.module_utils import wireguard
+from ansible_collections.oneflower.federation.plugins.module_utils.files import read, replace
 
 FOLDER = "/etc/wireguard"
 
@@ -154,22 +155,6 @@ class Host:
         return (self.run("systemctl", "is-enabled", self.unit, check=False) or "").strip() == "enabled"
 
 
-def read(path):
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return ""
-
-
-def write(path, text):
-    """Replace a file in one step, readable by root alone."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.replace(temporary, path)
-
-
 def present(module, host):
     params = module.params
     path = f"{FOLDER}/{params['name']}.conf"
@@ -199,7 +184,7 @@ def present(module, host):
         steps.extend(commands)
 
     if text != before_text:
-        change(f"write {path}", lambda: write(path, text))
+        change(f"write {path}", lambda: replace(path, text))
     if not host.enabled():
         change(f"enable {host.unit}", lambda: host.run("systemctl", "enable", host.unit))
     if live is None:
