@@ -105,7 +105,8 @@ def main():
         return code, output.strip(), errors.strip()
 
     before = read(RULES)
-    changes = [f"write {path}" for path, text in wanted.items() if differs(path, text)]
+    stale = {path: text for path, text in wanted.items() if differs(path, text)}
+    changes = [f"write {path}" for path in stale]
     expected = expected_listing(module, nft, wanted[RULES]) if nft else None
     if expected is None or listing(module, nft) != expected:
         changes.append(f"load the table {' '.join(TABLE)}")
@@ -117,12 +118,11 @@ def main():
         changes.append(f"start {NAME}")
 
     if changes and not module.check_mode:
-        for path, text in wanted.items():
-            if differs(path, text):
-                os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-                replace(path, text, MODE)
+        for path, text in stale.items():
+            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+            replace(path, text, MODE)
         module.run_command([systemctl, "daemon-reload"], check_rc=True)
-        for verb in ("enable", "reload-or-restart" if unit("is-active")[1] == "active" else "start"):
+        for verb in ("enable", "reload" if unit("is-active")[1] == "active" else "start"):
             code, output, errors = unit(verb)
             if code:
                 module.fail_json(msg=f"systemctl {verb} {NAME} failed: {errors or output}", changes=changes)

@@ -60,7 +60,7 @@ class Waiter:
                         return document
                     reason = f"is RUNNING without all of its VMs ({'; '.join(short)}): they died before they were ready"
                 if reason is not None:
-                    raise self._with(WaitFailed(f"service {document.get('NAME')!r} (id {self._id}) {reason}"), document)
+                    raise self.with_service(WaitFailed(f"service {document.get('NAME')!r} (id {self._id}) {reason}"), document)
             self._sleep(f"to become {' or '.join(sorted(states))}", document)
 
     def until_recovering(self, log_before: list[dict]) -> dict:
@@ -130,11 +130,12 @@ class Waiter:
                 text += f"; it is {summary(document)}"
                 lines = [entry["message"] for entry in log_of(document) if entry["severity"] == "E"]
                 text += f": {' | '.join(lines)}" if lines else ""
-            raise self._with(WaitTimedOut(text, hint="See wait_timeout."), document)
+            raise self.with_service(WaitTimedOut(text, hint="See wait_timeout."), document)
         self._context.sleep(min(self._pause, left))
         self._pause = min(self._pause * 1.5, self._interval)
 
-    def _with(self, error: OpenNebulaError, document: dict | None) -> OpenNebulaError:
+    def with_service(self, error: OpenNebulaError, document: dict | None) -> OpenNebulaError:
+        """Return the error with the endpoint, the service, and what its VMs have to say; a VM that cannot be read says nothing."""
         error.endpoint = self._context.flow.endpoint
         if document is not None:
             try:

@@ -22,7 +22,7 @@ from ..documents import ACCESS_ARGUMENTS, access_wanted, body_of, change_access,
 from ..errors import Ambiguous, InvalidRequest, NotFound, OpenNebulaError, Refused, WaitFailed, may_have_happened
 from ..formats import as_dict, check_name, to_int, without_booleans
 from ..inputs import fill, merge_template
-from ..services import describe, driver_errors, failure, input_drift, log_of, role_state, roles_of, state_of, vm_ids
+from ..services import describe, failure, input_drift, log_of, role_state, roles_of, state_of, vm_ids
 from ..states import GOING_STATES, STEADY_STATES, STUCK_STATES
 from ..waiting import Waiter
 
@@ -187,13 +187,10 @@ class _ServiceTask:
         how, before = self.params["on_failed"], _shown(current)
         if how == "fail" or (how == "recover" and state_of(current) in GOING_STATES):
             error = WaitFailed(
-                f"service {current.get('NAME')!r} (id {current.get('ID')}) {reason}"
-                + driver_errors(self.context.vms_by_id(vm_ids(current))),
-                endpoint=self.flow.endpoint,
+                f"service {current.get('NAME')!r} (id {current.get('ID')}) {reason}",
                 hint="on_failed=recover tries again, on_failed=recreate replaces it, state=absent removes it.",
             )
-            error.result["service"] = self._described(current)
-            raise error
+            raise self._waiter(current).with_service(error, current)
         if how == "recreate":
             if self.context.check_mode:
                 result = self._create()
