@@ -35,9 +35,7 @@ def up(arguments: argparse.Namespace) -> None:
     with ThreadPoolExecutor(len(SITES)) as pool:
         list(pool.map(lambda site: hosts.wait_for_port(site.gateway, 22), SITES))
     what = [*(site.gateway for site in cold), *(site.front_end for site in fresh)]
-    shell.say(
-        f"started {', '.join(what)} in {time.monotonic() - started:.1f} s" if what else "everything is running already"
-    )
+    shell.say(f"started {', '.join(what)} in {time.monotonic() - started:.1f} s" if what else "everything is running already")
 
 
 def down(_arguments: argparse.Namespace) -> None:
@@ -101,8 +99,18 @@ def console(arguments: argparse.Namespace) -> None:
     command = [*way, "bash"]
     if hosts.leader(arguments.host):
         terminal = f"--setenv=TERM={os.environ.get('TERM', 'linux')}"
-        command = [*way, "systemd-run", "--quiet", "--collect", "--pty", terminal, "--setenv=HOME=/root",
-                   "--working-directory=/root", "/bin/bash", "--login"]  # fmt: skip
+        command = [
+            *way,
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            "--pty",
+            terminal,
+            "--setenv=HOME=/root",
+            "--working-directory=/root",
+            "/bin/bash",
+            "--login",
+        ]
     os.execvp(command[0], command)
 
 

@@ -78,11 +78,23 @@ def start(site: Site) -> bool:
     with open(log_path, "ab") as log:
         begin = log.tell()
         process = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{topology.namespace(site.front_end)}", sys.executable, "-m", "lab.zone",
-             "--config", str(config)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True, cwd=topology.REPOSITORY,
+            [
+                "nsenter",
+                f"--net=/run/netns/{topology.namespace(site.front_end)}",
+                sys.executable,
+                "-m",
+                "lab.zone",
+                "--config",
+                str(config),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            close_fds=True,
+            cwd=topology.REPOSITORY,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )  # fmt: skip
+        )
     processes.remember(place / "process", process.pid)
     processes.reap(process)
     deadline = time.monotonic() + READY_TIMEOUT_S

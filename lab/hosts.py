@@ -72,8 +72,15 @@ def start(host: str, image_name: str, *, binds: Sequence[tuple[Path, str]] = (),
     for name in ("upper", "work", "root"):
         (place / name).mkdir(parents=True, exist_ok=True)
     root = place / "root"
-    shell.run("mount", "-t", "overlay", f"{topology.NAME}-{host}", root,
-              "-o", f"lowerdir={lower},upperdir={place / 'upper'},workdir={place / 'work'}")  # fmt: skip
+    shell.run(
+        "mount",
+        "-t",
+        "overlay",
+        f"{topology.NAME}-{host}",
+        root,
+        "-o",
+        f"lowerdir={lower},upperdir={place / 'upper'},workdir={place / 'work'}",
+    )
     first = not (place / "booted").exists()
     if first:
         (root / "etc/hostname").write_text(f"{host}\n")
@@ -87,9 +94,14 @@ def start(host: str, image_name: str, *, binds: Sequence[tuple[Path, str]] = (),
     with open(place / "log", "ab") as log:
         process = subprocess.Popen(
             [str(Path(__file__).resolve().parent / "nsrun"), topology.NAME, host, topology.namespace(host), str(root), *options],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, close_fds=True, cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            close_fds=True,
+            cwd="/",
             env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-        )  # fmt: skip
+        )
     processes.remember(place / "supervisor", process.pid)
     processes.reap(process)
 
@@ -267,9 +279,7 @@ def _scratch_address(host: str, number: int | None) -> str:
     raise shell.LabError(f"no management address is free for {host}; {', '.join(sorted(taken.values()))} hold them")
 
 
-def start_scratch(
-    host: str, image_name: str, *, binds: Sequence[tuple[Path, str]] = (), number: int | None = None
-) -> str:
+def start_scratch(host: str, image_name: str, *, binds: Sequence[tuple[Path, str]] = (), number: int | None = None) -> str:
     """Boot a host on the management link only, for building and for tests; returns its address."""
     address = _scratch_address(host, number)
     network.add_bridge(network.CONTROLLER, "management", f"addr replace {topology.MANAGEMENT}.1/24 dev management")
@@ -295,10 +305,18 @@ def play(host: str, playbook: Path) -> None:
     settings = " ".join(f"{key}={value}" for key, value in variables.items())
     inventory.write_text(f"{host} ansible_host={management_address(host)} {settings}\n")
     done = subprocess.run(
-        ["nsenter", f"--net=/run/netns/{topology.namespace(network.CONTROLLER)}", str(binaries / "ansible-playbook"),
-         "-i", str(inventory), str(playbook)],
-        cwd=topology.REPOSITORY, stdin=subprocess.DEVNULL, check=False,
+        [
+            "nsenter",
+            f"--net=/run/netns/{topology.namespace(network.CONTROLLER)}",
+            str(binaries / "ansible-playbook"),
+            "-i",
+            str(inventory),
+            str(playbook),
+        ],
+        cwd=topology.REPOSITORY,
+        stdin=subprocess.DEVNULL,
+        check=False,
         env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"},
-    )  # fmt: skip
+    )
     if done.returncode:
         raise shell.LabError(f"{playbook.name} failed on {host} (exit code {done.returncode})")

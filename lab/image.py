@@ -33,9 +33,25 @@ MACHINE_PACKAGES = {
     "nsenter": "util-linux",
 }
 GUEST_PACKAGES = (
-    "systemd-sysv", "libnss-systemd", "dbus", "openssh-server", "sudo", "python3", "python3-venv", "nftables", "iproute2",
-    "iputils-ping", "wireguard-tools", "wireguard-go", "conntrack", "openssl", "curl", "ca-certificates", "procps", "tcpdump",
-)  # fmt: skip
+    "systemd-sysv",
+    "libnss-systemd",
+    "dbus",
+    "openssh-server",
+    "sudo",
+    "python3",
+    "python3-venv",
+    "nftables",
+    "iproute2",
+    "iputils-ping",
+    "wireguard-tools",
+    "wireguard-go",
+    "conntrack",
+    "openssl",
+    "curl",
+    "ca-certificates",
+    "procps",
+    "tcpdump",
+)
 # Debian releases that a base image can be made of, with their Python. The lab runs on the first.
 SUITES = {"bookworm": "3.11", "trixie": "3.13"}
 SUITE = next(iter(SUITES))
@@ -43,8 +59,12 @@ FLOWER_VERSION = "1.39.0"
 WHEELS = (f"flwr=={FLOWER_VERSION}", "numpy")
 GUEST = Path(__file__).resolve().parent / "guest"
 # What the appliance image is made from, besides the base image and the wheels.
-APPLIANCE_SOURCES = ("roles/flower_appliance", "plugins/module_utils/vocabulary.py", "plugins/module_utils/flower_versions.py",
-                     "lab/appliance.yml")  # fmt: skip
+APPLIANCE_SOURCES = (
+    "roles/flower_appliance",
+    "plugins/module_utils/vocabulary.py",
+    "plugins/module_utils/flower_versions.py",
+    "lab/appliance.yml",
+)
 
 
 def install_packages() -> None:
@@ -188,12 +208,27 @@ def _build_base(suite: str) -> None:
 
 def _debootstrap(suite: str, tar: Path, scratch: Path) -> None:
     done = subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=minbase", "--dpkgopt=force-unsafe-io",
-         "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
-         "--dpkgopt=path-exclude=/usr/share/locale/*", '--aptopt=Acquire::Languages "none"',
-         '--aptopt=APT::Install-Recommends "false"', f"--include={','.join(GUEST_PACKAGES)}", suite, str(tar), "-"],
-        input=_sources(suite), env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            "mmdebstrap",
+            "--quiet",
+            "--variant=minbase",
+            "--dpkgopt=force-unsafe-io",
+            "--dpkgopt=path-exclude=/usr/share/doc/*",
+            "--dpkgopt=path-exclude=/usr/share/man/*",
+            "--dpkgopt=path-exclude=/usr/share/locale/*",
+            '--aptopt=Acquire::Languages "none"',
+            '--aptopt=APT::Install-Recommends "false"',
+            f"--include={','.join(GUEST_PACKAGES)}",
+            suite,
+            str(tar),
+            "-",
+        ],
+        input=_sources(suite),
+        env={**os.environ, "TMPDIR": str(scratch)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise shell.LabError(f"mmdebstrap: {done.stderr.strip()[-2000:]}")
 
@@ -218,14 +253,21 @@ def _configure(root: Path) -> None:
     )
     # VMs get no host key and so no SSH server; the controller has no business in them.
     (root / "etc/systemd/system/ssh.service.d").mkdir()
-    (root / "etc/systemd/system/ssh.service.d/lab.conf").write_text(
-        "[Unit]\nConditionPathExists=/etc/ssh/ssh_host_ed25519_key\n"
-    )
+    (root / "etc/systemd/system/ssh.service.d/lab.conf").write_text("[Unit]\nConditionPathExists=/etc/ssh/ssh_host_ed25519_key\n")
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     (wants / "one-context.service").symlink_to("/etc/systemd/system/one-context.service")
-    masked = ("systemd-timesyncd.service", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer",
-              "dpkg-db-backup.timer", "getty.target", "console-getty.service", "systemd-networkd-wait-online.service")  # fmt: skip
+    masked = (
+        "systemd-timesyncd.service",
+        "apt-daily.timer",
+        "apt-daily-upgrade.timer",
+        "e2scrub_all.timer",
+        "fstrim.timer",
+        "dpkg-db-backup.timer",
+        "getty.target",
+        "console-getty.service",
+        "systemd-networkd-wait-online.service",
+    )
     for unit in masked:
         path = root / "etc/systemd/system" / unit
         path.unlink(missing_ok=True)
@@ -244,10 +286,24 @@ def _build_wheels(suite: str) -> None:
 
 def _download(python: str, place: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", "--python-version", python,
-         "--dest", str(place), *WHEELS],
-        capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--only-binary=:all:",
+            "--python-version",
+            python,
+            "--dest",
+            str(place),
+            *WHEELS,
+        ],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
     if done.returncode:
         raise shell.LabError(f"pip download: {done.stderr.strip()[-2000:]}")
 

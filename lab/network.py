@@ -46,9 +46,21 @@ def link(host: str, interface: str, other: str, other_interface: str, mac: str =
     """Join two hosts with a cable."""
     address = ["address", mac] if mac else []
     shell.run(
-        "ip", "link", "add", interface, "netns", namespace(host), *address, "type", "veth",
-        "peer", "name", other_interface, "netns", namespace(other),
-    )  # fmt: skip
+        "ip",
+        "link",
+        "add",
+        interface,
+        "netns",
+        namespace(host),
+        *address,
+        "type",
+        "veth",
+        "peer",
+        "name",
+        other_interface,
+        "netns",
+        namespace(other),
+    )
 
 
 def switch(site: Site) -> str:
@@ -101,8 +113,16 @@ def build() -> None:
         plug(site.front_end, "lan", switch(site), "lan", "fe", "", f"addr replace {site.lan}.2/24 dev lan")
         wan = f"wan-{site.letter}"
         plug(ROUTER, wan, line(site), "", "inet", "", f"addr replace {site.wan_router}/30 dev {wan}")
-        plug(site.gateway, "wan", line(site), "", "gw", "", f"addr replace {site.wan_address}/30 dev wan",
-             f"route replace default via {site.wan_router}")  # fmt: skip
+        plug(
+            site.gateway,
+            "wan",
+            line(site),
+            "",
+            "gw",
+            "",
+            f"addr replace {site.wan_address}/30 dev wan",
+            f"route replace default via {site.wan_router}",
+        )
         run_line(site)
     if not (STATE / "dynamic").exists():  # written last
         load_router(topology.DYNAMIC_ADDRESSES[0])
@@ -148,8 +168,12 @@ def _line_without_netem(host: str, milliseconds: float, file: Path) -> None:
     program = topology.REPOSITORY / "lab/delay.py"
     worker = subprocess.Popen(
         ["nsenter", f"--net={place(host)}", sys.executable, str(program), *LINE_ENDS, str(milliseconds)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True, cwd="/",
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+    )
     processes.remember(file, worker.pid)
     if not worker.stdout or worker.stdout.readline().strip() != b"ready":
         raise shell.LabError(f"{host} cannot be delayed")
@@ -181,9 +205,12 @@ def load_router(dynamic_address: str) -> None:
     rules = tuple(rule for file in sorted(STATE.glob("fault-*")) for rule in file.read_text().splitlines())
     shell.inside(ROUTER, "nft", "-f", "-", text_in=router_rules(dynamic_address, rules))
     shell.inside(
-        ROUTER, "sysctl", "-qw", f"net.netfilter.nf_conntrack_tcp_timeout_established={topology.IDLE_TIMEOUT_S}",
+        ROUTER,
+        "sysctl",
+        "-qw",
+        f"net.netfilter.nf_conntrack_tcp_timeout_established={topology.IDLE_TIMEOUT_S}",
         "net.netfilter.nf_conntrack_tcp_loose=0",
-    )  # fmt: skip
+    )
     (STATE / "dynamic").write_text(dynamic_address)
 
 

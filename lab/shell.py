@@ -17,9 +17,13 @@ class LabError(RuntimeError):
 def run(*command: object, check: bool = True, text_in: str | None = None) -> str:
     """Run a command and return what it printed; raises LabError with its error output."""
     done = subprocess.run(
-        [str(part) for part in command], input=text_in, stdin=subprocess.DEVNULL if text_in is None else None,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [str(part) for part in command],
+        input=text_in,
+        stdin=subprocess.DEVNULL if text_in is None else None,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if check and done.returncode:
         raise LabError(f"{' '.join(map(str, command))}: {done.stderr.strip() or done.stdout.strip() or done.returncode}")
     return done.stdout

@@ -22,6 +22,7 @@ RESULTS = ROOT / ".build" / "results"
 COMMANDS = {
     "lint": [
         [str(BIN / "ruff"), "check", "."],
+        [str(BIN / "ruff"), "format", "--check", "."],
         [str(BIN / "yamllint"), "-s", "."],
         [str(BIN / "ansible-lint"), "--offline", "-q"],
         [str(BIN / "mypy")],
@@ -59,9 +60,16 @@ def run_command(stage: str, command: list[str], apart: bool) -> int:
     if not apart:
         print(head, flush=True)
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, check=False, text=True, errors="replace",
-        stdout=subprocess.PIPE if apart else None, stderr=subprocess.STDOUT if apart else None,
-    )  # fmt: skip
+        command,
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        check=False,
+        text=True,
+        errors="replace",
+        stdout=subprocess.PIPE if apart else None,
+        stderr=subprocess.STDOUT if apart else None,
+    )
     if apart:
         print(f"{head}\n{done.stdout}", end="", flush=True)
     if done.returncode == SKIPPED:
@@ -83,10 +91,20 @@ def run_pytest(stage: str) -> tuple[int, int]:
     result = RESULTS / f"{stage}.xml"
     result.unlink(missing_ok=True)
     code = subprocess.run(
-        [sys.executable, "-m", "pytest", *(["-v"] if stage == "lab" else ["-q"]), "--durations=5",
-         f"--junit-xml={result}", *PYTEST[stage]],
-        cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, check=False,
-    ).returncode  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            *(["-v"] if stage == "lab" else ["-q"]),
+            "--durations=5",
+            f"--junit-xml={result}",
+            *PYTEST[stage],
+        ],
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        check=False,
+    ).returncode
     return counted(result, code)
 
 
@@ -108,9 +126,12 @@ def run_molecule(stage: str) -> tuple[int, int]:
         result = RESULTS / f"molecule-{scenario}.xml"
         result.unlink(missing_ok=True)
         code = subprocess.run(
-            [str(BIN / "molecule"), "test", "-s", scenario], cwd=ROOT, stdin=subprocess.DEVNULL, check=False,
+            [str(BIN / "molecule"), "test", "-s", scenario],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            check=False,
             env={**environment(), "NO_COLOR": "1", **told},
-        ).returncode  # fmt: skip
+        ).returncode
         checks_passed, checks_failed = counted(result, code)
         passed += checks_passed + (code == 0)
         failed += checks_failed
@@ -132,9 +153,7 @@ def main() -> int:
         stage_passed, stage_failed = RUNNERS[stage](stage)
         passed += stage_passed
         failed += stage_failed
-        print(
-            f"=== {stage}: {stage_passed} ok, {stage_failed} not ok, {time.monotonic() - started:.0f} s", flush=True
-        )
+        print(f"=== {stage}: {stage_passed} ok, {stage_failed} not ok, {time.monotonic() - started:.0f} s", flush=True)
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed or not passed else 0
 

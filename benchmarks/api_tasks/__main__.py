@@ -23,9 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing as t
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -52,7 +52,7 @@ class Cost:
 class Plays:
     """Writes the plays and runs them."""
 
-    def __init__(self, folder: Path, zones: list[Any], forks: int) -> None:
+    def __init__(self, folder: Path, zones: list[t.Any], forks: int) -> None:
         self.folder, self.forks = folder, forks
         self.output = folder / "output"
         self.sizes: dict[int, Path] = {}
@@ -82,7 +82,7 @@ class Plays:
     def play(self, kind: Kind | None, times: int, proof: bool) -> Path:
         path = self.folder / f"{kind.key if kind else 'empty'}-{'proof' if proof else times}.yml"
         if not path.exists():
-            tasks: list[dict[str, Any]] = []
+            tasks: list[dict[str, t.Any]] = []
             if kind:
                 tasks += [{**kind.task(), "register": "r"} if proof else kind.task()] * times
                 if proof:
@@ -92,8 +92,12 @@ class Plays:
         return path
 
     def run(self, kind: Kind | None, count: int, times: int = 1, proof: bool = False) -> Cost:
-        command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(self.inventory(count)),
-                   str(self.play(kind, times, proof))]  # fmt: skip
+        command = [
+            str(Path(sys.executable).parent / "ansible-playbook"),
+            "-i",
+            str(self.inventory(count)),
+            str(self.play(kind, times, proof)),
+        ]
         with self.output.open("wb") as output:
             started = time.monotonic()
             child = subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -125,7 +129,7 @@ def summary(costs: Iterable[Cost]) -> dict[str, dict[str, float]]:
     }
 
 
-def measure(plays: Plays, sizes: list[int], repeats: int, kinds: list[Kind]) -> list[dict[str, Any]]:
+def measure(plays: Plays, sizes: list[int], repeats: int, kinds: list[Kind]) -> list[dict[str, t.Any]]:
     for kind in kinds:  # also compiles and caches what the first run of each would pay for
         plays.run(kind, 1, proof=True)
     rows = []
@@ -147,20 +151,33 @@ def measure(plays: Plays, sizes: list[int], repeats: int, kinds: list[Kind]) -> 
                 if more:
                     further[kind.key].append(plays.run(kind, hosts, 1 + more).above(cost, size * more))
         rows.append({"key": "empty", "title": "empty play, whole", "zones": size, "first": summary(baselines), "further": None})
-        rows += [{"key": kind.key, "title": kind.title, "zones": size, "first": summary(first[kind.key]),
-                  "further": summary(further[kind.key]) if more else None} for kind in chosen]  # fmt: skip
+        rows += [
+            {
+                "key": kind.key,
+                "title": kind.title,
+                "zones": size,
+                "first": summary(first[kind.key]),
+                "further": summary(further[kind.key]) if more else None,
+            }
+            for kind in chosen
+        ]
     return rows
 
 
-def ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def ratios(rows: list[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
     """Say how many times as much controller CPU and time one task needs as another."""
     found = []
     for size in sorted({row["zones"] for row in rows}):
         named = {row["key"]: row for row in rows if row["zones"] == size}
-        for less, much in (("service", "general"), ("service", "service_module"), ("service", "noop"), ("vm", "vm_module"),
-                           ("floor", "service")):  # fmt: skip
+        for less, much in (
+            ("service", "general"),
+            ("service", "service_module"),
+            ("service", "noop"),
+            ("vm", "vm_module"),
+            ("floor", "service"),
+        ):
             if less in named and much in named:
-                entry: dict[str, Any] = {"zones": size, "of": named[much]["title"], "to": named[less]["title"]}
+                entry: dict[str, t.Any] = {"zones": size, "of": named[much]["title"], "to": named[less]["title"]}
                 for which in ("first", "further"):
                     if named[less][which]:
                         pair = named[much][which], named[less][which]
@@ -173,7 +190,7 @@ def _ratio(much: dict[str, float], less: dict[str, float]) -> float | None:
     return round(much["median"] / less["median"], 1) if less["median"] > 0 else None
 
 
-def goals(rows: list[dict[str, Any]]) -> list[str]:
+def goals(rows: list[dict[str, t.Any]]) -> list[str]:
     """Hold the in-process task against the goals, with the medians of CPU."""
     lines = []
     for row in (row for row in rows if row["key"] == "service"):
@@ -182,15 +199,18 @@ def goals(rows: list[dict[str, Any]]) -> list[str]:
             if row[which] and other:
                 ours, theirs = row[which]["cpu_ms"]["median"], other[which]["cpu_ms"]["median"]
                 cheap, times = ours <= GOAL_MS, theirs >= GOAL_TIMES * ours
-                lines.append(f"{row['zones']:>5}  {which:<8} {ours:6.1f} ms, goal {GOAL_MS}: {'met' if cheap else 'missed':<8}"
-                             f"{theirs / ours:6.1f} times cheaper, goal {GOAL_TIMES}: {'met' if times else 'missed'}")  # fmt: skip
+                lines.append(
+                    f"{row['zones']:>5}  {which:<8} {ours:6.1f} ms, goal {GOAL_MS}: {'met' if cheap else 'missed':<8}"
+                    f"{theirs / ours:6.1f} times cheaper, goal {GOAL_TIMES}: {'met' if times else 'missed'}"
+                )
     return lines
 
 
-def show(result: dict[str, Any]) -> None:
+def show(result: dict[str, t.Any]) -> None:
     machine = result["machine"]
-    print(f"{machine['cores']} cores ({machine['processor']}), load {machine['load_before']} before and "
-          f"{machine['load_after']} after")  # fmt: skip
+    print(
+        f"{machine['cores']} cores ({machine['processor']}), load {machine['load_before']} before and {machine['load_after']} after"
+    )
     print(", ".join(f"{name} {version}" for name, version in result["versions"].items()))
     print(f"forks {result['forks']}, {result['repeats']} rounds; ms per zone: median (lowest - highest)\n")
     print(f"{'zones':>5}  {'task':<42}{'CPU':>26}{'wall clock':>26}")
@@ -233,9 +253,13 @@ def main() -> None:
     load.append(f"{os.getloadavg()[0]:.2f}")
     result = {
         "machine": {"cores": len(os.sched_getaffinity(0)), "processor": processor(), "load_before": load[0], "load_after": load[1]},
-        "versions": versions(), "forks": arguments.forks, "repeats": arguments.repeats, "rows": rows, "ratios": ratios(rows),
+        "versions": versions(),
+        "forks": arguments.forks,
+        "repeats": arguments.repeats,
+        "rows": rows,
+        "ratios": ratios(rows),
         "goals": goals(rows),
-    }  # fmt: skip
+    }
     show(result)
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import typing as t
 
 from federation import PASSWORD, SERVICE, USER
 
@@ -21,17 +21,20 @@ class Kind:
     key: str
     title: str
     action: str
-    options: dict[str, Any]
+    options: dict[str, t.Any]
     proof: str
     connection: str = "local"
     one_call: bool = False  # one host asks all zones at once
 
-    def task(self) -> dict[str, Any]:
+    def task(self) -> dict[str, t.Any]:
         return {"name": self.title, self.action: self.options}
 
 
-_SERVICE = ("oneflower.federation.oneflow_service_info", {**OURS, "name": SERVICE},
-            "r.services[0].state == 'RUNNING' and r.services[0].roles[0].nodes[0].state == 'ACTIVE'")  # fmt: skip
+_SERVICE = (
+    "oneflower.federation.oneflow_service_info",
+    {**OURS, "name": SERVICE},
+    "r.services[0].state == 'RUNNING' and r.services[0].roles[0].nodes[0].state == 'ACTIVE'",
+)
 _VM = ("oneflower.federation.one_vm_info", {**OURS, "vm_ids": [0]}, "r.vms[0].state == 'ACTIVE'")
 
 KINDS = (
@@ -43,7 +46,12 @@ KINDS = (
     Kind("vm", "one_vm_info, in-process", *_VM),
     # With two templates, as ours has: compiling them is a part of what Ansible itself takes for a task.
     Kind("floor", "action floor (debug)", "ansible.builtin.debug", {"msg": "{{ oned }} {{ oneflow }}"}, "'/RPC2' in r.msg"),
-    Kind("one_call", "onezone_info, one call for all", "oneflower.federation.onezone_info",
-         {key: value for key, value in OURS.items() if key != "oneflow_endpoint"},
-         "r.zones | length == zone_count | int and r.zones | map(attribute='status.reachable') is all", one_call=True),
-)  # fmt: skip
+    Kind(
+        "one_call",
+        "onezone_info, one call for all",
+        "oneflower.federation.onezone_info",
+        {key: value for key, value in OURS.items() if key != "oneflow_endpoint"},
+        "r.zones | length == zone_count | int and r.zones | map(attribute='status.reachable') is all",
+        one_call=True,
+    ),
+)

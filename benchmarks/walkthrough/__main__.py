@@ -33,8 +33,16 @@ class Walkthrough:
 
     def _run(self, *command: str) -> float:
         started = time.monotonic()
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=600, check=False)  # fmt: skip
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
         if done.returncode:
             sys.exit(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
         return time.monotonic() - started
@@ -44,8 +52,16 @@ class Walkthrough:
 
     def play(self) -> tuple[float, dict]:
         """Seconds of the whole ansible-playbook, and the report's timeline."""
-        seconds = self._run("nsenter", f"--net=/run/netns/{LAB}-mgmt", "ansible-playbook", "-i", "inventories/lab",
-                            "playbooks/walkthrough.yml", "-e", f"federation_report_path={self.report}")  # fmt: skip
+        seconds = self._run(
+            "nsenter",
+            f"--net=/run/netns/{LAB}-mgmt",
+            "ansible-playbook",
+            "-i",
+            "inventories/lab",
+            "playbooks/walkthrough.yml",
+            "-e",
+            f"federation_report_path={self.report}",
+        )
         return seconds, json.loads(self.report.read_text())["timeline"]
 
 
@@ -66,8 +82,10 @@ def line(name: str, values: list[float], unit: str = "s") -> str:
 
 
 def show(runs: list[dict], load: str) -> None:
-    print(f"{len(os.sched_getaffinity(0))} cores, load {load} before; Python {platform.python_version()}; {len(runs)} rounds; "
-          "median (lowest - highest)\n")  # fmt: skip
+    print(
+        f"{len(os.sched_getaffinity(0))} cores, load {load} before; Python {platform.python_version()}; {len(runs)} rounds; "
+        "median (lowest - highest)\n"
+    )
     for index, step in enumerate(runs[0]["timeline"]["steps"]):
         mark = " *" if step["waits"] or step["training"] else ""
         print(line(step["step"] + mark, [run["timeline"]["steps"][index]["seconds"] for run in runs]))

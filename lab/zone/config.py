@@ -29,8 +29,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import typing as t
 from pathlib import Path
-from typing import Any
 
 
 @dataclasses.dataclass
@@ -70,7 +70,7 @@ class ZoneConfig:
     onegate_endpoint: str = ""
     hypervisor: str = "none"
     hosts: list[str] = dataclasses.field(default_factory=list)
-    seed: dict[str, Any] = dataclasses.field(default_factory=dict)
+    seed: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     timings: Timings = dataclasses.field(default_factory=Timings)
 
     def __post_init__(self) -> None:
@@ -92,7 +92,7 @@ class ZoneConfig:
         return self.version.startswith("6.")
 
     @classmethod
-    def from_dict(cls, raw: dict[str, Any]) -> ZoneConfig:
+    def from_dict(cls, raw: dict[str, t.Any]) -> ZoneConfig:
         """Raises ValueError for what is not a zone configuration."""
         unknown = set(raw) - {field.name for field in dataclasses.fields(cls)}
         if unknown:

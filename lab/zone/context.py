@@ -25,16 +25,29 @@ _SEPARATOR = "@^_^@"
 
 # CONTEXT name, NIC attribute, alternative NIC attribute, looked up in the network when the NIC lacks it
 _NETWORK = (
-    ("IP", "IP", "", False), ("MAC", "MAC", "", False), ("MASK", "NETWORK_MASK", "", True),
-    ("NETWORK", "NETWORK_ADDRESS", "", True), ("GATEWAY", "GATEWAY", "", True), ("DNS", "DNS", "", True),
-    ("SEARCH_DOMAIN", "SEARCH_DOMAIN", "", True), ("MTU", "GUEST_MTU", "", True), ("METRIC", "METRIC", "", True),
-    ("METHOD", "METHOD", "", True), ("VLAN_ID", "VLAN_ID", "", True), ("VROUTER_IP", "VROUTER_IP", "", False),
-    ("VROUTER_MANAGEMENT", "VROUTER_MANAGEMENT", "", False), ("EXTERNAL", "EXTERNAL", "", False),
-    ("ROUTES", "ROUTES", "", True), ("IP6", "IP6_GLOBAL", "IP6", False), ("IP6_ULA", "IP6_ULA", "", False),
-    ("IP6_GATEWAY", "GATEWAY6", "", True), ("IP6_METRIC", "IP6_METRIC", "", True),
-    ("IP6_METHOD", "IP6_METHOD", "", True), ("IP6_PREFIX_LENGTH", "PREFIX_LENGTH", "", True),
+    ("IP", "IP", "", False),
+    ("MAC", "MAC", "", False),
+    ("MASK", "NETWORK_MASK", "", True),
+    ("NETWORK", "NETWORK_ADDRESS", "", True),
+    ("GATEWAY", "GATEWAY", "", True),
+    ("DNS", "DNS", "", True),
+    ("SEARCH_DOMAIN", "SEARCH_DOMAIN", "", True),
+    ("MTU", "GUEST_MTU", "", True),
+    ("METRIC", "METRIC", "", True),
+    ("METHOD", "METHOD", "", True),
+    ("VLAN_ID", "VLAN_ID", "", True),
+    ("VROUTER_IP", "VROUTER_IP", "", False),
+    ("VROUTER_MANAGEMENT", "VROUTER_MANAGEMENT", "", False),
+    ("EXTERNAL", "EXTERNAL", "", False),
+    ("ROUTES", "ROUTES", "", True),
+    ("IP6", "IP6_GLOBAL", "IP6", False),
+    ("IP6_ULA", "IP6_ULA", "", False),
+    ("IP6_GATEWAY", "GATEWAY6", "", True),
+    ("IP6_METRIC", "IP6_METRIC", "", True),
+    ("IP6_METHOD", "IP6_METHOD", "", True),
+    ("IP6_PREFIX_LENGTH", "PREFIX_LENGTH", "", True),
     ("VROUTER_IP6", "VROUTER_IP6_GLOBAL", "VROUTER_IP6", False),
-)  # fmt: skip
+)
 
 
 def is_yes(value: str | None) -> bool:
@@ -97,8 +110,11 @@ _VAR = (
 )
 _VALUE = ((re.compile(r'"[^"]*"'), "STRING"), (re.compile(r"[A-Za-z0-9]+"), "STRING"))
 # What the grammar expects after the tokens of a variable so far.
-_SHAPES = ("VARIABLE EOA", "VARIABLE OBRACKET VARIABLE CBRACKET EOA",
-           "VARIABLE OBRACKET VARIABLE COMMA VARIABLE EQUAL STRING CBRACKET EOA")  # fmt: skip
+_SHAPES = (
+    "VARIABLE EOA",
+    "VARIABLE OBRACKET VARIABLE CBRACKET EOA",
+    "VARIABLE OBRACKET VARIABLE COMMA VARIABLE EQUAL STRING CBRACKET EOA",
+)
 _ORDER = ("EQUAL", "COMMA", "OBRACKET", "CBRACKET", "EOA", "STRING", "VARIABLE")
 
 
@@ -165,8 +181,13 @@ def _lookup(one: Oned, vm: Entity, seen: list[tuple[str, str]]) -> str:
     words = [string.strip('"') for token, string in seen if token in ("VARIABLE", "STRING")]
     name = words[0].upper()
     if len(words) == 1:
-        own = {"UID": str(vm.uid), "GID": str(vm.gid), "NAME": vm.name,
-               "UNAME": one.user_name(vm.uid), "GNAME": one.group_name(vm.gid)}  # fmt: skip
+        own = {
+            "UID": str(vm.uid),
+            "GID": str(vm.gid),
+            "NAME": vm.name,
+            "UNAME": one.user_name(vm.uid),
+            "GNAME": one.group_name(vm.gid),
+        }
         return own[name] if name in own else vm.template.get(name) or vm.user_template.get(name)
     attribute = words[1].upper()
     key, value = (words[2].upper(), words[3]) if len(words) > 3 else ("", "")

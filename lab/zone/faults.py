@@ -25,12 +25,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import typing as t
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-if TYPE_CHECKING:
+if t.TYPE_CHECKING:
     from .server import Zone
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -39,9 +39,9 @@ _KINDS = ("slow", "silent", "cut", "status", "html", "garbage", "redirect")
 
 class Faults:
     def __init__(self) -> None:
-        self.rules: list[dict[str, Any]] = []
+        self.rules: list[dict[str, t.Any]] = []
 
-    def add(self, rule: dict[str, Any]) -> None:
+    def add(self, rule: dict[str, t.Any]) -> None:
         if rule.get("kind") not in _KINDS or rule.get("api") not in ("oned", "oneflow", "onegate"):
             raise ValueError(f"not a fault: {rule}")
         re.compile(rule.get("match", ""))
@@ -58,7 +58,7 @@ class Faults:
 
         return handle
 
-    async def _take(self, api: str, request: web.Request) -> dict[str, Any] | None:
+    async def _take(self, api: str, request: web.Request) -> dict[str, t.Any] | None:
         what = f"{request.method} {request.path}"
         if api == "oned":
             found = re.search(rb"<methodName>([^<]*)", await request.read())
@@ -73,7 +73,7 @@ class Faults:
         return None
 
     @staticmethod
-    async def _inject(rule: dict[str, Any], request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _inject(rule: dict[str, t.Any], request: web.Request, handler: Handler) -> web.StreamResponse:
         kind, status = rule["kind"], rule.get("status")
         if kind == "slow":
             await asyncio.sleep(float(rule.get("seconds", 1)))
@@ -117,7 +117,7 @@ class AdminApi:
         except (ValueError, KeyError, TypeError) as error:
             return web.json_response({"error": str(error)}, status=400)
 
-    async def _dispatch(self, verb: str, path: str, body: Any) -> Any:
+    async def _dispatch(self, verb: str, path: str, body: t.Any) -> t.Any:
         zone = self.zone
         match verb, path:
             case "GET", "/faults":

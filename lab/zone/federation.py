@@ -13,8 +13,8 @@ import asyncio
 import logging
 import socket
 import ssl
+import typing as t
 import xmlrpc.client
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -105,13 +105,13 @@ class Federation:
                 return "localhost"
             return probe.getsockname()[0]
 
-    def _spawn(self, steps: Any) -> None:
+    def _spawn(self, steps: t.Any) -> None:
         task = asyncio.get_running_loop().create_task(steps)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     # -- calls between zones ------------------------------------------------------------------------------------
-    async def _call(self, url: str, name: str, arguments: tuple) -> Any:
+    async def _call(self, url: str, name: str, arguments: tuple) -> t.Any:
         """One XML-RPC call. Raises OSError, aiohttp.ClientError or asyncio.TimeoutError, or Fault."""
         assert self._session is not None
         body = xmlrpc.client.dumps(arguments, name, allow_none=True)
@@ -122,7 +122,7 @@ class Federation:
         except xmlrpc.client.Fault as fault:
             raise Fault(fault.faultCode, fault.faultString) from None
 
-    async def forward(self, name: str, session: str, arguments: tuple) -> Any:
+    async def forward(self, name: str, session: str, arguments: tuple) -> t.Any:
         """A slave's write, done by the master. Raises OneError with the master's text."""
         assert self.config.master
         try:
@@ -153,7 +153,7 @@ class Federation:
                 self._pushing.add(zone.id)
                 self._spawn(self._push(zone.id, lag))
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self) -> dict[str, t.Any]:
         store = self.one.store
         return {
             "index": store.value("fedlog", 0),
@@ -182,7 +182,7 @@ class Federation:
         finally:
             self._pushing.discard(number)
 
-    def replicate(self, state: dict[str, Any]) -> int:
+    def replicate(self, state: dict[str, t.Any]) -> int:
         """The slave's side of a push."""
         if not self.is_slave:
             raise OneError("Cannot replicate federate log records on federation master", ACTION)
@@ -213,7 +213,7 @@ class Federation:
             await asyncio.sleep(self.config.timings["retry"])
 
     # -- the calls of other zones (not part of OpenNebula) ------------------------------------------------------
-    def internal(self, user: Entity, name: str, arguments: tuple) -> Any:
+    def internal(self, user: Entity, name: str, arguments: tuple) -> t.Any:
         if user.id != 0:
             raise OneError(f"[{name}] only for oneadmin", ACTION)
         if name == "lab.federation.replicate":

@@ -13,9 +13,9 @@ import binascii
 import copy
 import json
 import re
+import typing as t
 from collections.abc import Callable
 from html import escape
-from typing import Any
 
 from aiohttp import web
 
@@ -27,12 +27,34 @@ from .flow_service import SERVICE_TYPE, TEMPLATE_TYPE, FlowError, Service, alloc
 from .oned import AUTHENTICATION, AUTHORIZATION, NO_EXISTS, Oned, OneError, now
 from .store import Entity
 
-_SCHEDULED = ("terminate", "terminate-hard", "undeploy", "undeploy-hard", "hold", "release", "stop", "suspend", "resume",
-              "reboot", "reboot-hard", "poweroff", "poweroff-hard", "snapshot-create", "snapshot-revert",
-              "snapshot-delete", "disk-snapshot-create", "disk-snapshot-revert", "disk-snapshot-delete")  # fmt: skip
+_SCHEDULED = (
+    "terminate",
+    "terminate-hard",
+    "undeploy",
+    "undeploy-hard",
+    "hold",
+    "release",
+    "stop",
+    "suspend",
+    "resume",
+    "reboot",
+    "reboot-hard",
+    "poweroff",
+    "poweroff-hard",
+    "snapshot-create",
+    "snapshot-revert",
+    "snapshot-delete",
+    "disk-snapshot-create",
+    "disk-snapshot-revert",
+    "disk-snapshot-delete",
+)
 _HTTP = {0: 200, AUTHORIZATION: 401, AUTHENTICATION: 403, NO_EXISTS: 404}
-_HTML = {"Content-Type": "text/html;charset=utf-8", "X-XSS-Protection": "1; mode=block",
-         "X-Content-Type-Options": "nosniff", "X-Frame-Options": "SAMEORIGIN"}  # fmt: skip
+_HTML = {
+    "Content-Type": "text/html;charset=utf-8",
+    "X-XSS-Protection": "1; mode=block",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+}
 _ROUTES: list[tuple[str, re.Pattern, str]] = []
 
 
@@ -46,7 +68,7 @@ def route(verb: str, path: str) -> Callable:
     return register
 
 
-def pretty(value: Any, indent: str = "") -> str:
+def pretty(value: t.Any, indent: str = "") -> str:
     """JSON as Ruby's pretty_generate writes it, empty arrays and hashes on several lines."""
     if isinstance(value, dict):
         if not value:
@@ -128,14 +150,19 @@ class FlowApi:
         return web.Response(status=404, body=page.encode(), headers={"X-Cascade": "pass", **_HTML})
 
     # -- documents ----------------------------------------------------------------------------------------------
-    def _hash(self, document: Entity) -> dict[str, Any]:
+    def _hash(self, document: Entity) -> dict[str, t.Any]:
         one = self.one
         return {
-            "ID": str(document.id), "UID": str(document.uid), "GID": str(document.gid),
-            "UNAME": one.user_name(document.uid), "GNAME": one.group_name(document.gid), "NAME": document.name,
-            "TYPE": str(document.data["type"]), "PERMISSIONS": one.permissions(document),
+            "ID": str(document.id),
+            "UID": str(document.uid),
+            "GID": str(document.gid),
+            "UNAME": one.user_name(document.uid),
+            "GNAME": one.group_name(document.gid),
+            "NAME": document.name,
+            "TYPE": str(document.data["type"]),
+            "PERMISSIONS": one.permissions(document),
             "TEMPLATE": {"BODY": json.loads(document.template.get("BODY"))},
-        }  # fmt: skip
+        }
 
     def _shown(self, user: Entity, number: int, kind: int) -> str:
         return pretty({"DOCUMENT": self._hash(get_document(self.one, user, number, kind))})
@@ -146,7 +173,7 @@ class FlowApi:
         return pretty({"DOCUMENT_POOL": {"DOCUMENT": found} if found else {}})
 
     @staticmethod
-    def _action(text: str) -> tuple[Any, Any]:
+    def _action(text: str) -> tuple[t.Any, t.Any]:
         """(perform, params) of an action body; what is not one makes the real server raise."""
         try:
             body = parse_json(text)
@@ -154,8 +181,9 @@ class FlowApi:
             raise RubyError(str(error)) from None
         action = body.get("action") if isinstance(body, dict) else None
         if not isinstance(action, dict):
-            raise RubyError("undefined method `[]' for nil:NilClass\n\n    opts   = action['params']\n"
-                            "                   ^^^^^^^^^^")  # fmt: skip
+            raise RubyError(
+                "undefined method `[]' for nil:NilClass\n\n    opts   = action['params']\n                   ^^^^^^^^^^"
+            )
         return action.get("perform"), action.get("params")
 
     # -- services -----------------------------------------------------------------------------------------------
@@ -178,8 +206,12 @@ class FlowApi:
         perform, options = self._action(text)
         given = options if isinstance(options, dict) else {}
         identity, lifecycle = to_i(number), self.lifecycle
-        missing = {"chown": ("owner_id", "a UID"), "chgrp": ("group_id", "a GID"), "chmod": ("octet", "an OCTET"),
-                   "rename": ("name", "a name")}  # fmt: skip
+        missing = {
+            "chown": ("owner_id", "a UID"),
+            "chgrp": ("group_id", "a GID"),
+            "chmod": ("octet", "an OCTET"),
+            "rename": ("name", "a name"),
+        }
         if perform in missing and not given.get(missing[perform][0]):
             raise FlowError(f"Action {perform}: You have to specify {missing[perform][1]}")
         if perform == "recover":
@@ -198,8 +230,10 @@ class FlowApi:
             lifecycle.release(user, identity)
         elif perform in _SCHEDULED:
             if options is None:
-                raise RubyError("undefined method `[]' for nil:NilClass\n\n        opts['period'] ||= "
-                                "conf[:action_period]\n            ^^^^^^^^^^")  # fmt: skip
+                raise RubyError(
+                    "undefined method `[]' for nil:NilClass\n\n        opts['period'] ||= "
+                    "conf[:action_period]\n            ^^^^^^^^^^"
+                )
             for role in Service(self.one, user, identity).roles.values():
                 role.schedule(perform, given.get("period"), given.get("number"), given.get("args"))
         else:
@@ -227,8 +261,9 @@ class FlowApi:
     def role_action(self, user: Entity, text: str, number: str, role: str) -> tuple[int, str]:
         perform, options = self._action(text)
         if options is None:
-            raise RubyError("undefined method `[]' for nil:NilClass\n\n    opts['period'] ||= conf[:action_period]\n"
-                            "        ^^^^^^^^^^")  # fmt: skip
+            raise RubyError(
+                "undefined method `[]' for nil:NilClass\n\n    opts['period'] ||= conf[:action_period]\n        ^^^^^^^^^^"
+            )
         service = Service(self.one, user, to_i(number))
         if role not in service.roles:
             raise FlowError(f"Role '{role}' not found")
@@ -309,7 +344,7 @@ class FlowApi:
             return 400, str(error)
         return 200, self._shown(user, to_i(number), TEMPLATE_TYPE)
 
-    def _update(self, user: Entity, number: int, text: Any, *, append: bool) -> str | None:
+    def _update(self, user: Entity, number: int, text: t.Any, *, append: bool) -> str | None:
         """Writes a template's body; answers the name of an immutable attribute that would change."""
         body = json.loads(get_document(self.one, user, number, TEMPLATE_TYPE).template.get("BODY"))
         if not isinstance(text, str):
@@ -341,8 +376,7 @@ class FlowApi:
             return self._action_update(user, identity, options)
         # What follows reports success whatever happens.
         if perform == "chown" and options.get("owner_id"):
-            return self._ignoring("one.document.chown", user, identity, to_i(options["owner_id"]),
-                                  to_i(options.get("group_id")))  # fmt: skip
+            return self._ignoring("one.document.chown", user, identity, to_i(options["owner_id"]), to_i(options.get("group_id")))
         if perform == "chgrp" and options.get("group_id"):
             return self._ignoring("one.document.chown", user, identity, -1, to_i(options["group_id"]))
         if perform == "chmod" and options.get("octet"):
@@ -353,7 +387,7 @@ class FlowApi:
             return 204, ""
         return 200, ""
 
-    def _ignoring(self, name: str, user: Entity, number: int, *arguments: Any) -> tuple[int, str]:
+    def _ignoring(self, name: str, user: Entity, number: int, *arguments: t.Any) -> tuple[int, str]:
         try:
             get_document(self.one, user, number, TEMPLATE_TYPE)
             self.one.call(user, name, number, *arguments)
@@ -372,7 +406,7 @@ class FlowApi:
             return 204, ""
         return (204 if options.get("template_raw") else 200), ""
 
-    def _clone(self, user: Entity, number: int, name: Any, recursive: Any) -> tuple[int, str]:
+    def _clone(self, user: Entity, number: int, name: t.Any, recursive: t.Any) -> tuple[int, str]:
         """Without `recursive` the VM templates are cloned as well; "none" leaves them alone."""
         try:
             source = get_document(self.one, user, number, TEMPLATE_TYPE)
@@ -421,11 +455,11 @@ class FlowApi:
         return 201, shown
 
 
-def _octet(octet: Any) -> list[int]:
+def _octet(octet: t.Any) -> list[int]:
     return [int(bool(to_i(digit) & bit)) for digit in f"{octet:0>3}"[:3] for bit in (4, 2, 1)]
 
 
-def _check_inputs(inputs: Any, values: Any) -> None:
+def _check_inputs(inputs: t.Any, values: t.Any) -> None:
     """Only the presence of every declared key is checked, optional ones included."""
     if not inputs:
         return

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import typing as t
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from . import flow_v6
 from .flow_render import fill_contents
@@ -73,14 +73,14 @@ class ServiceLifecycle:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _guard(self, step: Callable[[], Any]) -> None:
+    def _guard(self, step: Callable[[], t.Any]) -> None:
         """A step that runs in the background: its errors go to the log of the server only."""
         try:
             step()
         except (FlowError, RubyError) as error:
             log.info("zone %s: %s", self.one.config.name, error)
 
-    def _spawn(self, steps: Any, key: str | None = None) -> None:
+    def _spawn(self, steps: t.Any, key: str | None = None) -> None:
         task = asyncio.get_running_loop().create_task(steps)
         if key is None:
             self._others.add(task)
@@ -158,7 +158,7 @@ class ServiceLifecycle:
             return
         self._undeploy_roles(user, service, roles, "UNDEPLOYING", "undeploy")
 
-    def scale(self, user: Entity, number: int, name: str, cardinality: int, force: Any) -> None:
+    def scale(self, user: Entity, number: int, name: str, cardinality: int, force: t.Any) -> None:
         service = self._get(user, number)
         if service.state != "RUNNING":
             raise FlowError(f"Service cannot be scaled in state: {service.state}")
@@ -353,7 +353,7 @@ class ServiceLifecycle:
         callback = getattr(self, f"_{kind}_done" if good else f"_{kind}_failed")
         self._guard(lambda: callback(user, number, name, result))
 
-    def _pause(self) -> Any:
+    def _pause(self) -> t.Any:
         return asyncio.sleep(self.one.config.timings["action"])
 
     def _heard(self, event: tuple) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import re
+import typing as t
 from collections.abc import Callable
-from typing import Any
 
 
 def deep_merge(target: dict, other: dict, *, arrays: bool = True) -> dict:
@@ -31,7 +31,7 @@ def deep_merge(target: dict, other: dict, *, arrays: bool = True) -> dict:
     return merged
 
 
-def to_raw(content: dict[str, Any]) -> str:
+def to_raw(content: dict[str, t.Any]) -> str:
     """A hash as template text, the way OneFlow writes it."""
     text = ""
     for key, value in content.items():
@@ -47,7 +47,7 @@ def to_raw(content: dict[str, Any]) -> str:
     return text
 
 
-def to_s(value: Any) -> str:
+def to_s(value: t.Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+import typing as t
 
 
 class ParseError(ValueError):
@@ -20,7 +20,7 @@ class RubyError(Exception):
     """The real server would have raised here and answered 500 with a JSON body; the text is its reason."""
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str) -> t.Any:
     """As Ruby's JSON.parse; the error text shows all that was left to parse."""
     try:
         return json.loads(text)
@@ -28,7 +28,7 @@ def parse_json(text: str) -> Any:
         raise ParseError(f"unexpected token at '{text}'") from None
 
 
-def compact(value: Any) -> str:
+def compact(value: t.Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -59,12 +59,24 @@ VM_ROLE = {
     "max_vms": _NUMBER,
     "cooldown": _NUMBER,
     "on_hold": _FLAG,
-    "elasticity_policies": {"type": "array", "items": {"type": "object", "properties": {
-        **_POLICY, "period_number": _NUMBER, "period": _NUMBER,
-        "expression": {"type": "string", "required": True}, "cooldown": _NUMBER}}},
-    "scheduled_policies": {"type": "array", "items": {"type": "object", "properties": {
-        **_POLICY, "start_time": {"type": "string"}, "recurrence": {"type": "string"}}}},
-}  # fmt: skip
+    "elasticity_policies": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                **_POLICY,
+                "period_number": _NUMBER,
+                "period": _NUMBER,
+                "expression": {"type": "string", "required": True},
+                "cooldown": _NUMBER,
+            },
+        },
+    },
+    "scheduled_policies": {
+        "type": "array",
+        "items": {"type": "object", "properties": {**_POLICY, "start_time": {"type": "string"}, "recurrence": {"type": "string"}}},
+    },
+}
 _VR_ROLE = {**_ROLE_BASE, "type": {"type": "string", "enum": ("vr",), "required": True}, "on_hold": _FLAG}
 TEMPLATE = {
     "name": {"type": "string", "required": True},
@@ -82,11 +94,11 @@ TEMPLATE = {
 }
 
 
-def _check(value: Any, schema: dict, key: str) -> Any:
+def _check(value: t.Any, schema: dict, key: str) -> t.Any:
     return globals()[f"_check_{schema['type']}"](value, schema, key)
 
 
-def _check_object(value: Any, schema: dict, key: str) -> Any:
+def _check_object(value: t.Any, schema: dict, key: str) -> t.Any:
     if not isinstance(value, dict):
         raise ParseError(f"KEY: '{key}' must be an Object;")
     for name, wanted in schema.get("properties", {}).items():
@@ -100,13 +112,13 @@ def _check_object(value: Any, schema: dict, key: str) -> Any:
     return value
 
 
-def _check_array(value: Any, schema: dict, key: str) -> Any:
+def _check_array(value: t.Any, schema: dict, key: str) -> t.Any:
     if not isinstance(value, list):
         raise ParseError(f"KEY: '{key}' must be an Array;")
     return [_check(item, schema["items"], key) for item in value] if "items" in schema else value
 
 
-def _check_string(value: Any, schema: dict, key: str) -> Any:
+def _check_string(value: t.Any, schema: dict, key: str) -> t.Any:
     if not isinstance(value, str):
         raise ParseError(f"KEY: '{key}' must be a String;")
     if "enum" in schema and value not in schema["enum"]:
@@ -116,7 +128,7 @@ def _check_string(value: Any, schema: dict, key: str) -> Any:
     return value
 
 
-def _check_integer(value: Any, schema: dict, key: str) -> Any:
+def _check_integer(value: t.Any, schema: dict, key: str) -> t.Any:
     if isinstance(value, (bool, dict, list)):
         raise RubyError(f"can't convert {_ruby_class(value)} into Integer")
     try:
@@ -128,11 +140,11 @@ def _check_integer(value: Any, schema: dict, key: str) -> Any:
     return number
 
 
-def _ruby_class(value: Any) -> str:
+def _ruby_class(value: t.Any) -> str:
     return str(value).lower() if isinstance(value, bool) else "Hash" if isinstance(value, dict) else "Array"
 
 
-def _check_boolean(value: Any, schema: dict, key: str) -> Any:
+def _check_boolean(value: t.Any, schema: dict, key: str) -> t.Any:
     if value is not True:
         raise ParseError(f"KEY: '{key}' is not allowed in {{:type=>:boolean, :required=>false}};")
     return value
@@ -145,7 +157,7 @@ def validate_role(role: dict) -> None:
     _check_object(role, {"properties": VM_ROLE if kind == "vm" else _VR_ROLE}, "")
 
 
-def validate(template: Any) -> None:
+def validate(template: t.Any) -> None:
     """Checks and completes a service template in place. Raises ParseError or RubyError."""
     if not isinstance(template, dict):
         where = "\n\n            body.key?('roles') && body['roles'].all? do |role|\n                ^^^^^"
@@ -211,14 +223,14 @@ def _convert(body: dict) -> None:
             body[new] = body.pop(old)
 
 
-def _convert_contents(text: str) -> dict[str, Any]:
-    result: dict[str, Any] = {}
+def _convert_contents(text: str) -> dict[str, t.Any]:
+    result: dict[str, t.Any] = {}
     for line in re.split(r"\n(?![^\[]*\])", text):
         if "=" not in line:
             continue
         key, raw = (part.strip() for part in line.split("=", 1))
         raw = raw.replace('"', "")
-        value: Any = raw
+        value: t.Any = raw
         if raw.startswith("[") and raw.endswith("]"):
             pairs = (element.split("=", 1) for element in re.split(r"\s*,\s*", raw[1:-1]))
             value = {name.strip(): rest[0].strip() if rest else None for name, *rest in pairs}
@@ -231,7 +243,7 @@ def _convert_contents(text: str) -> dict[str, Any]:
     return result
 
 
-def to_i(value: Any) -> int:
+def to_i(value: t.Any) -> int:
     """Ruby's to_i: the number at the start of a string, else 0."""
     match = re.match(r"\s*([+-]?\d+)", str(value)) if value is not None and not isinstance(value, bool) else None
     return int(match.group(1)) if match else 0

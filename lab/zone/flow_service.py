@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from typing import Any
+import typing as t
 
 from .flow_render import deep_merge, evaluate, to_raw
 from .flow_schema import RubyError, compact, parse_json
@@ -17,16 +17,43 @@ from .vm_states import ACTIVE, BOOT_FAILURE, RUNNING
 
 SERVICE_TYPE, TEMPLATE_TYPE = 100, 101
 
-STATES = ("PENDING", "DEPLOYING", "RUNNING", "UNDEPLOYING", "WARNING", "DONE", "FAILED_UNDEPLOYING", "FAILED_DEPLOYING",
-          "SCALING", "FAILED_SCALING", "COOLDOWN", "DEPLOYING_NETS", "UNDEPLOYING_NETS", "FAILED_DEPLOYING_NETS",
-          "FAILED_UNDEPLOYING_NETS", "HOLD")  # fmt: skip
+STATES = (
+    "PENDING",
+    "DEPLOYING",
+    "RUNNING",
+    "UNDEPLOYING",
+    "WARNING",
+    "DONE",
+    "FAILED_UNDEPLOYING",
+    "FAILED_DEPLOYING",
+    "SCALING",
+    "FAILED_SCALING",
+    "COOLDOWN",
+    "DEPLOYING_NETS",
+    "UNDEPLOYING_NETS",
+    "FAILED_DEPLOYING_NETS",
+    "FAILED_UNDEPLOYING_NETS",
+    "HOLD",
+)
 ROLE_STATES = (*STATES[:11], "HOLD")  # a role's HOLD has another number than a service's
 TRANSIENT = ("DEPLOYING", "UNDEPLOYING", "SCALING", "COOLDOWN", "DEPLOYING_NETS", "UNDEPLOYING_NETS")
 RECOVER_DEPLOY = ("FAILED_DEPLOYING", "DEPLOYING", "PENDING")
 RECOVER_UNDEPLOY = ("FAILED_UNDEPLOYING", "UNDEPLOYING", "FAILED_UNDEPLOYING_NETS")
 RECOVER_SCALE = ("FAILED_SCALING", "SCALING")
-_IMMUTABLE = ("user_inputs", "user_inputs_values", "custom_attrs", "custom_attrs_values", "deployment", "log", "name",
-              "networks", "networks_values", "ready_status_gate", "state", "start_time")  # fmt: skip
+_IMMUTABLE = (
+    "user_inputs",
+    "user_inputs_values",
+    "custom_attrs",
+    "custom_attrs_values",
+    "deployment",
+    "log",
+    "name",
+    "networks",
+    "networks_values",
+    "ready_status_gate",
+    "state",
+    "start_time",
+)
 _IMMUTABLE_ROLE = ("cardinality", "last_vmname", "nodes", "parents", "state", "template_id", "vm_template")
 _MAX_LOG = 50
 _VM_INFO = ("ID", "UID", "GID", "UNAME", "GNAME", "NAME")
@@ -40,7 +67,7 @@ class FlowError(Exception):
         self.text, self.code = text, code
 
 
-def call(one: Oned, user: Entity, name: str, *arguments: Any) -> Any:
+def call(one: Oned, user: Entity, name: str, *arguments: t.Any) -> t.Any:
     try:
         return one.call(user, name, *arguments)
     except OneError as error:
@@ -59,7 +86,7 @@ def write_body(one: Oned, user: Entity, number: int, body: str) -> None:
     call(one, user, "one.document.update", number, f"<TEMPLATE><BODY><![CDATA[{body}]]></BODY></TEMPLATE>", 0)
 
 
-def allocate(one: Oned, user: Entity, kind: int, name: Any, body: dict) -> int:
+def allocate(one: Oned, user: Entity, kind: int, name: t.Any, body: dict) -> int:
     text = f"<TEMPLATE><NAME>{name}</NAME><BODY><![CDATA[{compact(body)}]]></BODY></TEMPLATE>"
     return call(one, user, "one.document.allocate", text, kind)
 
@@ -111,7 +138,7 @@ class Role:
         self.service.log(f"Role {self.name} scaling {way} from {self.cardinality} to {wanted} nodes")
         self.body["cardinality"] = wanted
 
-    def scale(self, wanted: int, force: Any) -> None:
+    def scale(self, wanted: int, force: t.Any) -> None:
         """Sets the cardinality within min_vms and max_vms. `force` goes through JSON text, as in the real server:
         without it the text is broken and the request ends in an error of Ruby."""
         shown = "" if force is None else str(force).lower() if isinstance(force, bool) else str(force)
@@ -174,7 +201,7 @@ class Role:
     def _look_up(self, parent: str, path: list[str]) -> str | None:
         for node in self.service.roles[parent].node_ids():
             try:
-                found: Any = xml_to_hash(self.service.call("one.vm.info", node, False))
+                found: t.Any = xml_to_hash(self.service.call("one.vm.info", node, False))
             except FlowError:
                 continue
             for step in [part.upper() for part in path]:
@@ -270,7 +297,7 @@ class Role:
                 self.service.log(f"Role {self.name} : Chown failed for VM {vm}; {error.text}", "E")
                 raise
 
-    def schedule(self, action: str, period: Any, count: Any, arguments: Any) -> None:
+    def schedule(self, action: str, period: t.Any, count: t.Any, arguments: t.Any) -> None:
         """Schedules an action on every VM. Errors only go to the log of the role, which nobody keeps."""
         if self.state == "DONE":
             raise FlowError(f"Role {self.name} is in DONE state")
@@ -298,7 +325,7 @@ class Role:
         )
 
 
-def _descend(found: Any, step: str) -> Any:
+def _descend(found: t.Any, step: str) -> t.Any:
     """The first element of that name, at any depth."""
     if isinstance(found, list):
         return next((hit for item in found if (hit := _descend(item, step)) is not None), None)
@@ -321,7 +348,7 @@ class Service:
         self.body = body
         self.roles: dict[str, Role] = {role["name"]: Role(self, role) for role in body.get("roles") or []}
 
-    def call(self, name: str, *arguments: Any) -> Any:
+    def call(self, name: str, *arguments: t.Any) -> t.Any:
         return call(self.one, self.user, name, *arguments)
 
     @property

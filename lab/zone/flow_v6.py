@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import Any
+import typing as t
 
 from . import flow_schema as schema
 from .flow_schema import ParseError
@@ -28,24 +28,37 @@ _ROLE = {
     "vm_template_contents": {"type": "string"},
     "custom_attrs": {"type": "object"},
     "custom_attrs_values": {"type": "object"},
-    **{name: schema.VM_ROLE[name] for name in ("parents", "shutdown_action", "min_vms", "max_vms", "cooldown", "on_hold",
-                                               "elasticity_policies", "scheduled_policies")},
-}  # fmt: skip
+    **{
+        name: schema.VM_ROLE[name]
+        for name in (
+            "parents",
+            "shutdown_action",
+            "min_vms",
+            "max_vms",
+            "cooldown",
+            "on_hold",
+            "elasticity_policies",
+            "scheduled_policies",
+        )
+    },
+}
 _TEMPLATE = {
     **{name: schema.TEMPLATE[name] for name in ("name", "deployment", "description", "shutdown_action")},
     "roles": {"type": "array", "items": {"type": "object", "properties": _ROLE}, "required": True},
     "custom_attrs": {"type": "object"},
     "custom_attrs_values": {"type": "object"},
-    **{name: schema.TEMPLATE[name] for name in ("ready_status_gate", "automatic_deletion", "networks", "networks_values",
-                                                "on_hold")},
-}  # fmt: skip
+    **{
+        name: schema.TEMPLATE[name]
+        for name in ("ready_status_gate", "automatic_deletion", "networks", "networks_values", "on_hold")
+    },
+}
 
 
-def validate_role(role: Any) -> None:
+def validate_role(role: t.Any) -> None:
     schema.check_object(role, {"properties": _ROLE}, "")
 
 
-def validate(template: Any) -> None:
+def validate(template: t.Any) -> None:
     """Checks and completes a service template in place. Raises ParseError or RubyError."""
     schema.check_object(template, {"properties": _TEMPLATE}, "")
     schema.validate_values(template["roles"])
@@ -70,7 +83,7 @@ def check_values(body: dict, merge: dict) -> None:
         _check(role["custom_attrs"], found.get("custom_attrs_values"))
 
 
-def _check(inputs: Any, values: Any) -> None:
+def _check(inputs: t.Any, values: t.Any) -> None:
     if not inputs:
         return
     if values is None:
@@ -91,7 +104,7 @@ def merge_instantiation(body: dict, merge: dict) -> dict:
     return service
 
 
-def _merge(target: Any, other: dict) -> dict:
+def _merge(target: t.Any, other: dict) -> dict:
     for key, value in other.items():
         current = target.get(key)
         if isinstance(value, dict) and isinstance(current, dict):
@@ -107,7 +120,7 @@ def _merge(target: Any, other: dict) -> dict:
     return target
 
 
-def _resolve(text: str, values: dict[str, Any]) -> str:
+def _resolve(text: str, values: dict[str, t.Any]) -> str:
     for key in re.findall(r"\$(\w+)", text, re.ASCII):
         if key in values:
             text = text.replace(f"${key}", str(values[key]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from typing import Any
+import typing as t
 
 from aiohttp import web
 
@@ -26,8 +26,7 @@ from .template_text import xml_to_hash
 _RESTRICTED = ("SCHED_REQUIREMENTS", "SERVICE_ID", "ROLE_NAME")
 _NIC = ("IP", "IP6_LINK", "IP6_SITE", "IP6_GLOBAL", "NETWORK", "MAC", "NAME", "PARENT", "EXTERNAL", "EXTERNAL_IP")
 _HEADERS = {"Content-Type": "application/json;charset=utf-8", "X-Content-Type-Options": "nosniff"}
-_ACTIONS = ("hold", "resume", "release", "stop", "suspend", "terminate", "reboot", "poweroff", "undeploy", "delete",
-            "shutdown")  # fmt: skip
+_ACTIONS = ("hold", "resume", "release", "stop", "suspend", "terminate", "reboot", "poweroff", "undeploy", "delete", "shutdown")
 
 
 class Halt(Exception):
@@ -118,13 +117,14 @@ class GateApi:
         if source.id == number:
             return source
         if not source.user_template.get("SERVICE_ID"):
-            raise Halt(400, "This VM does not belong to any Virtual Router or Service, so it cannot retrieve "
-                            "information from other VMs")  # fmt: skip
+            raise Halt(
+                400, "This VM does not belong to any Virtual Router or Service, so it cannot retrieve information from other VMs"
+            )
         self._service(source, number, False)
         return self.one.find("vm", number)
 
     # -- answers ------------------------------------------------------------------------------------------------
-    def _vm_hash(self, vm: Entity) -> dict[str, Any]:
+    def _vm_hash(self, vm: Entity) -> dict[str, t.Any]:
         seen = xml_to_hash(vm_xml(self.one, vm))["VM"]
         attributes = {name: value for name, value in seen["USER_TEMPLATE"].items() if name != "SCHED_MESSAGE"}
         nics = {}
@@ -135,7 +135,7 @@ class GateApi:
         head = {name: seen[name] for name in ("NAME", "ID", "STATE", "LCM_STATE")}
         return {"VM": {**head, "USER_TEMPLATE": attributes, "TEMPLATE": nics}}
 
-    def _service(self, source: Entity, wanted: int, extended: bool) -> dict[str, Any]:
+    def _service(self, source: Entity, wanted: int, extended: bool) -> dict[str, t.Any]:
         """The service of `source`, when the VM `wanted` is in it."""
         number = source.user_template.get("SERVICE_ID")
         if not re.fullmatch(r"\d+", number):
@@ -199,5 +199,5 @@ class GateApi:
         return 200, ""
 
 
-def _json(value: Any) -> str:
+def _json(value: t.Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import typing as t
 from collections.abc import Mapping
-from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class NullMachine:
     vm_id: int
     name: str
     image: str
-    nics: tuple[Any, ...]
+    nics: tuple[t.Any, ...]
     context: Mapping[str, bytes]
 
 
@@ -53,7 +53,7 @@ class NullHypervisor:
         self.machines[machine.zone, machine.vm_id] = machine
 
 
-def load(name: str) -> Any:
+def load(name: str) -> t.Any:
     """The hypervisor with its Nic and Machine classes as attributes; "nspawn" is imported only when it is asked for."""
     if name == "none":
         return NullHypervisor()

@@ -12,9 +12,9 @@ import hashlib
 import logging
 import secrets
 import time
+import typing as t
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from .config import ZoneConfig
 from .store import Entity, Store
@@ -59,8 +59,8 @@ class Fault(Exception):
 @dataclasses.dataclass(frozen=True)
 class Method:
     name: str
-    function: Callable[..., Any]
-    parameters: tuple[Any, ...]  # "int", or ("int", default)
+    function: Callable[..., t.Any]
+    parameters: tuple[t.Any, ...]  # "int", or ("int", default)
     write: bool  # refused while the zone is disabled
     federated: bool  # done by the federation master; a slave passes the call on
 
@@ -74,7 +74,7 @@ _TYPES = {
 }
 
 
-def method(name: str, *parameters: Any, write: bool = False, federated: bool = False) -> Callable:
+def method(name: str, *parameters: t.Any, write: bool = False, federated: bool = False) -> Callable:
     """Registers `function(one, user, *arguments)` as an XML-RPC method."""
 
     def register(function: Callable) -> Callable:
@@ -84,7 +84,7 @@ def method(name: str, *parameters: Any, write: bool = False, federated: bool = F
     return register
 
 
-def bind(spec: Method, arguments: tuple[Any, ...]) -> list[Any]:
+def bind(spec: Method, arguments: tuple[t.Any, ...]) -> list[t.Any]:
     """Checks number and types as xmlrpc-c does; surplus arguments are ignored. Raises Fault -501."""
     bound = []
     for index, parameter in enumerate(spec.parameters):
@@ -109,13 +109,13 @@ class Oned:
         self.config, self.store = config, store
         self.down = False  # a test stopped this component
         self.listeners: list[Callable[[tuple], None]] = []  # life-cycle events, see publish()
-        self.vms: Any = None  # the VM life cycle, set by the server
-        self.federation: Any = None
+        self.vms: t.Any = None  # the VM life cycle, set by the server
+        self.federation: t.Any = None
         if store.value("secret") is None:
             store.set_value("secret", secrets.token_hex(32))
 
     # -- calls --------------------------------------------------------------------------------------------------
-    def call(self, user: Entity, name: str, *arguments: Any) -> Any:
+    def call(self, user: Entity, name: str, *arguments: t.Any) -> t.Any:
         """Runs a method of this zone as `user`. Raises OneError with the method's name in front of the text."""
         spec = METHODS[name]
         try:
@@ -131,7 +131,7 @@ class Oned:
         zone = self.store.get("zone", self.config.zone_id)
         return bool(zone and zone.data.get("state"))
 
-    def publish(self, *event: Any) -> None:
+    def publish(self, *event: t.Any) -> None:
         """("state", vm id, state name, LCM state name) or ("update", vm id, raw text)."""
         for listener in list(self.listeners):
             listener(event)

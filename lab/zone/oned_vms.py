@@ -15,9 +15,28 @@ from .template_text import Template, cdata
 from .vm_states import ACTIVE, BOOT_FAILURE, DONE, HOLD, LCM_INIT, PENDING, RUNNING
 
 # Attributes of a VM template that describe the machine; what is left becomes the VM's user template.
-_MACHINE = ("CPU", "CPU_COST", "CPU_MODEL", "DISK_COST", "EMULATOR", "FEATURES", "GRAPHICS", "HYPERV_OPTIONS", "INPUT",
-            "MEMORY_COST", "MEMORY_MAX", "MEMORY_SLOTS", "NIC_DEFAULT", "NUMA_NODE", "PCI", "RAW", "TEMPLATE_ID",
-            "TOPOLOGY", "VCPU_MAX", "VIDEO")  # fmt: skip
+_MACHINE = (
+    "CPU",
+    "CPU_COST",
+    "CPU_MODEL",
+    "DISK_COST",
+    "EMULATOR",
+    "FEATURES",
+    "GRAPHICS",
+    "HYPERV_OPTIONS",
+    "INPUT",
+    "MEMORY_COST",
+    "MEMORY_MAX",
+    "MEMORY_SLOTS",
+    "NIC_DEFAULT",
+    "NUMA_NODE",
+    "PCI",
+    "RAW",
+    "TEMPLATE_ID",
+    "TOPOLOGY",
+    "VCPU_MAX",
+    "VIDEO",
+)
 _RULES = tuple(
     {"PROTOCOL": "ALL", "RULE_TYPE": way, "SECURITY_GROUP_ID": "0", "SECURITY_GROUP_NAME": "default"}
     for way in ("OUTBOUND", "INBOUND")
@@ -29,8 +48,18 @@ def create_vm(one: Oned, user: Entity, template: Template, name: str, source_nam
     """A VM from a merged template, in PENDING or HOLD. A VM that cannot be made uses up no id."""
     number = one.store.value("next:vm", 0)
     vm = Entity("vm", number, name or f"{source_name}-{number}", user.id, user.gid)
-    vm.data = {"state": HOLD if hold else PENDING, "lcm": LCM_INIT, "prev_state": PENDING, "prev_lcm": LCM_INIT,
-               "stime": now(), "etime": 0, "last_poll": 0, "deploy_id": "", "history": [], "sched": []}  # fmt: skip
+    vm.data = {
+        "state": HOLD if hold else PENDING,
+        "lcm": LCM_INIT,
+        "prev_state": PENDING,
+        "prev_lcm": LCM_INIT,
+        "stime": now(),
+        "etime": 0,
+        "last_poll": 0,
+        "deploy_id": "",
+        "history": [],
+        "sched": [],
+    }
     vm.user_template = template.copy()
     try:
         check_name(vm.name)
@@ -90,11 +119,20 @@ def _network(one: Oned, user: Entity, vm: Entity) -> None:
         area, address = oned_vnets.lease(one, vnet, ["VM", vm.id], nic.get("IP", ""))
         inherited = {a: vnet.template.get(a) for a in oned_vnets.INHERITED if vnet.template.get(a)}
         full = {**inherited, "NAME": f"NIC{number}", **nic}
-        full |= {"AR_ID": str(area), "BRIDGE": vnet.data["bridge"], "BRIDGE_TYPE": "linux", "CLUSTER_ID": "0",
-                 "IP": address, "MAC": nic.get("MAC") or oned_vnets.mac_of(address), "NETWORK": vnet.name,
-                 "NETWORK_ID": str(vnet.id), "NIC_ID": str(number), "TARGET": f"one-{vm.id}-{number}",
-                 "SECURITY_GROUPS": nic.get("SECURITY_GROUPS", "0"),
-                 "VN_MAD": vnet.template.get("VN_MAD", "dummy")}  # fmt: skip
+        full |= {
+            "AR_ID": str(area),
+            "BRIDGE": vnet.data["bridge"],
+            "BRIDGE_TYPE": "linux",
+            "CLUSTER_ID": "0",
+            "IP": address,
+            "MAC": nic.get("MAC") or oned_vnets.mac_of(address),
+            "NETWORK": vnet.name,
+            "NETWORK_ID": str(vnet.id),
+            "NIC_ID": str(number),
+            "TARGET": f"one-{vm.id}-{number}",
+            "SECURITY_GROUPS": nic.get("SECURITY_GROUPS", "0"),
+            "VN_MAD": vnet.template.get("VN_MAD", "dummy"),
+        }
         vm.template.add("NIC", full)
     if vm.template.has("NIC"):
         for rule in _RULES:
@@ -110,14 +148,37 @@ def _disks(one: Oned, vm: Entity) -> None:
         found = next((image for image in one.store.all("image") if image.name == disk.get("IMAGE")), None)
         if found is None:
             raise OneError(f"User {vm.uid} does not own an image with name: {disk.get('IMAGE', '')} .")
-        vm.template.add("DISK", {
-            "ALLOW_ORPHANS": "NO", "CLONE": "YES", "CLONE_TARGET": "SYSTEM", "CLUSTER_ID": "0", "DATASTORE": "dummy_img",
-            "DATASTORE_ID": "101", "DEV_PREFIX": "sd", "DISK_SNAPSHOT_TOTAL_SIZE": "0", "DISK_TYPE": "FILE",
-            "DRIVER": "dummy_format", "FORMAT": "dummy_format", "IMAGE_ID": str(found.id), "IMAGE_STATE": "2",
-            "IMAGE_UNAME": one.user_name(found.uid), "LN_TARGET": "NONE", "ORIGINAL_SIZE": "1024",
-            "PERSISTENT_SNAPSHOTS": "YES", "READONLY": "NO", "SAVE": "NO", "SIZE": "1024", "SOURCE": "dummy_path",
-            "TARGET": f"sd{chr(97 + number)}", "TM_MAD": "dummy", "TYPE": "FILE", **disk, "DISK_ID": str(number),
-        })  # fmt: skip
+        vm.template.add(
+            "DISK",
+            {
+                "ALLOW_ORPHANS": "NO",
+                "CLONE": "YES",
+                "CLONE_TARGET": "SYSTEM",
+                "CLUSTER_ID": "0",
+                "DATASTORE": "dummy_img",
+                "DATASTORE_ID": "101",
+                "DEV_PREFIX": "sd",
+                "DISK_SNAPSHOT_TOTAL_SIZE": "0",
+                "DISK_TYPE": "FILE",
+                "DRIVER": "dummy_format",
+                "FORMAT": "dummy_format",
+                "IMAGE_ID": str(found.id),
+                "IMAGE_STATE": "2",
+                "IMAGE_UNAME": one.user_name(found.uid),
+                "LN_TARGET": "NONE",
+                "ORIGINAL_SIZE": "1024",
+                "PERSISTENT_SNAPSHOTS": "YES",
+                "READONLY": "NO",
+                "SAVE": "NO",
+                "SIZE": "1024",
+                "SOURCE": "dummy_path",
+                "TARGET": f"sd{chr(97 + number)}",
+                "TM_MAD": "dummy",
+                "TYPE": "FILE",
+                **disk,
+                "DISK_ID": str(number),
+            },
+        )
     for value in vm.user_template.erase("CONTEXT"):
         if isinstance(value, dict):
             vm.template.replace("CONTEXT", {**value, "DISK_ID": str(len(disks)), "TARGET": "hda"})
@@ -148,8 +209,18 @@ def vm_xml(one: Oned, vm: Entity, *, whole: bool = True) -> str:
     poll = d["last_poll"] if whole else 0
     monitoring = ""
     if whole and d["last_poll"]:
-        values = {"CPU": 0, "DISKRDBYTES": 0, "DISKRDIOPS": 0, "DISKWRBYTES": 0, "DISKWRIOPS": 0, "ID": vm.id,
-                  "MEMORY": 0, "NETRX": 0, "NETTX": 0, "TIMESTAMP": d["last_poll"]}  # fmt: skip
+        values = {
+            "CPU": 0,
+            "DISKRDBYTES": 0,
+            "DISKRDIOPS": 0,
+            "DISKWRBYTES": 0,
+            "DISKWRIOPS": 0,
+            "ID": vm.id,
+            "MEMORY": 0,
+            "NETRX": 0,
+            "NETTX": 0,
+            "TIMESTAMP": d["last_poll"],
+        }
         monitoring = "".join(f"<{name}>{cdata(str(value))}</{name}>" for name, value in values.items())
     history = d["history"] if whole else d["history"][-1:]
     records = "".join(_history_xml(vm, record) for record in history)
@@ -186,10 +257,24 @@ def vm_short_xml(one: Oned, vm: Entity) -> str:
     d, t = vm.data, vm.template
     single = "".join(f"<{name}>{t.get(name)}</{name}>" for name in ("CPU", "MEMORY", "VCPU") if t.get(name))
     disks = "".join(
-        "<DISK>" + _pick(disk, "DISK_ID", "DATASTORE", "DATASTORE_ID", "IMAGE", "IMAGE_ID", "SIZE", "TYPE", "CLONE",
-                         "CLONE_TARGET", "LN_TARGET", "DISK_SNAPSHOT_TOTAL_SIZE") + "</DISK>"
+        "<DISK>"
+        + _pick(
+            disk,
+            "DISK_ID",
+            "DATASTORE",
+            "DATASTORE_ID",
+            "IMAGE",
+            "IMAGE_ID",
+            "SIZE",
+            "TYPE",
+            "CLONE",
+            "CLONE_TARGET",
+            "LN_TARGET",
+            "DISK_SNAPSHOT_TOTAL_SIZE",
+        )
+        + "</DISK>"
         for disk in t.vectors("DISK")
-    )  # fmt: skip
+    )
     nics = "".join(
         "<NIC>" + _pick(nic, "IP", "MAC", "NETWORK", "NETWORK_ID", "NIC_ID", "SECURITY_GROUPS") + "</NIC>"
         for nic in t.vectors("NIC")

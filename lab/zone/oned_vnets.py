@@ -9,7 +9,7 @@ asked for. A reservation is a network of its own whose addresses are leased from
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+import typing as t
 
 from .oned import ACTION, INTERNAL, NO_EXISTS, Oned, OneError, check_name, method, parse_template
 from .store import Entity
@@ -17,11 +17,22 @@ from .template_text import Template, cdata
 
 READY = 1
 # Attributes that a NIC takes over from its network when it does not set them itself (oned.conf, INHERIT_VNET_ATTR).
-INHERITED = ("BANDWIDTH_THROTTLING", "CONF", "DNS", "FILTER", "GATEWAY", "IP6_METHOD", "IP6_METRIC", "METHOD",
-             "METRIC", "MTU", "VLAN_TAGGED_ID")  # fmt: skip
+INHERITED = (
+    "BANDWIDTH_THROTTLING",
+    "CONF",
+    "DNS",
+    "FILTER",
+    "GATEWAY",
+    "IP6_METHOD",
+    "IP6_METRIC",
+    "METHOD",
+    "METRIC",
+    "MTU",
+    "VLAN_TAGGED_ID",
+)
 
 
-def make_vnet(one: Oned, seed: dict[str, Any]) -> Entity:
+def make_vnet(one: Oned, seed: dict[str, t.Any]) -> Entity:
     """A network from the configuration's seed, see lab.zone.config."""
     ranges = [(seed["first_ip"], int(seed["size"]))]
     fixed = seed.get("fixed")
@@ -41,7 +52,7 @@ def make_vnet(one: Oned, seed: dict[str, Any]) -> Entity:
     return one.store.put(Entity("vnet", one.store.next_id("vnet"), seed["name"], template=template, data=data))
 
 
-def _range(first: str, size: int) -> dict[str, Any]:
+def _range(first: str, size: int) -> dict[str, t.Any]:
     return {"first": first, "size": size, "next": 0, "leases": {}}
 
 
@@ -85,7 +96,7 @@ def find_by_name(one: Oned, user: Entity, name: str, owner: str) -> Entity:
     raise OneError(text)
 
 
-def _leases_xml(span: dict[str, Any]) -> str:
+def _leases_xml(span: dict[str, t.Any]) -> str:
     if not span["leases"]:
         return "<LEASES/>"
     first = ipaddress.ip_address(span["first"])
@@ -101,8 +112,15 @@ def vnet_xml(one: Oned, vnet: Entity, *, leases: bool) -> str:
     data, ranges = vnet.data, []
     for number, span in enumerate(data["ranges"]):
         last = str(ipaddress.ip_address(span["first"]) + span["size"] - 1)
-        attributes = {"AR_ID": str(number), "IP": span["first"], "MAC": mac_of(span["first"]), "SIZE": str(span["size"]),
-                      "TYPE": "IP4", "MAC_END": mac_of(last), "IP_END": last}  # fmt: skip
+        attributes = {
+            "AR_ID": str(number),
+            "IP": span["first"],
+            "MAC": mac_of(span["first"]),
+            "SIZE": str(span["size"]),
+            "TYPE": "IP4",
+            "MAC_END": mac_of(last),
+            "IP_END": last,
+        }
         inner = "".join(f"<{name}>{value}</{name}>" for name, value in attributes.items())
         used = f"<USED_LEASES>{len(span['leases'])}</USED_LEASES>"
         ranges.append(f"<AR>{inner}{used}{_leases_xml(span) if leases else ''}</AR>")
@@ -183,7 +201,7 @@ def reserve(one: Oned, user: Entity, number: int, text: str) -> int:
         release(one, parent, ["VNET", child.id])
         raise OneError("Not enough free addresses in an address range", ACTION) from None
     # Round robin may tear a reservation apart; each piece becomes an address range of its own.
-    spans: list[dict[str, Any]] = []
+    spans: list[dict[str, t.Any]] = []
     for address in sorted(addresses, key=ipaddress.ip_address):
         end = spans and int(ipaddress.ip_address(spans[-1]["first"])) + spans[-1]["size"]
         if spans and int(ipaddress.ip_address(address)) == end:

@@ -7,8 +7,8 @@ import dataclasses
 import json
 import os
 import sqlite3
+import typing as t
 from collections.abc import Iterator
-from typing import Any
 
 from .template_text import Template
 
@@ -25,7 +25,7 @@ class Entity:
     mode: str = "600"
     template: Template = dataclasses.field(default_factory=Template)
     user_template: Template = dataclasses.field(default_factory=Template)
-    data: dict[str, Any] = dataclasses.field(default_factory=dict)
+    data: dict[str, t.Any] = dataclasses.field(default_factory=dict)
 
     def dump(self) -> str:
         raw = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -52,7 +52,7 @@ class Store:
         self._entities: dict[str, dict[int, Entity]] = {}
         for kind, number, body in self._db.execute("SELECT kind, id, body FROM entity ORDER BY kind, id"):
             self._entities.setdefault(kind, {})[number] = Entity.parse(body)
-        self._values: dict[str, Any] = {n: json.loads(b) for n, b in self._db.execute("SELECT name, body FROM value")}
+        self._values: dict[str, t.Any] = {n: json.loads(b) for n, b in self._db.execute("SELECT name, body FROM value")}
 
     def close(self) -> None:
         self._db.close()
@@ -74,10 +74,10 @@ class Store:
         self._entities.get(kind, {}).pop(number, None)
         self._db.execute("DELETE FROM entity WHERE kind = ? AND id = ?", (kind, number))
 
-    def value(self, name: str, default: Any = None) -> Any:
+    def value(self, name: str, default: t.Any = None) -> t.Any:
         return self._values.get(name, default)
 
-    def set_value(self, name: str, body: Any) -> None:
+    def set_value(self, name: str, body: t.Any) -> None:
         self._values[name] = body
         self._db.execute("INSERT OR REPLACE INTO value VALUES (?, ?)", (name, json.dumps(body)))
 

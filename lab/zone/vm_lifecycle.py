@@ -11,9 +11,9 @@ import asyncio
 import logging
 import re
 import time
+import typing as t
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from . import context
 from .oned import Oned, now
@@ -47,8 +47,23 @@ from .vm_states import (
 
 log = logging.getLogger("lab.zone.vm")
 
-_ACTIONS = ("terminate", "terminate-hard", "poweroff", "poweroff-hard", "resume", "reboot", "reboot-hard", "hold",
-            "release", "suspend", "stop", "undeploy", "undeploy-hard", "resched", "unresched")  # fmt: skip
+_ACTIONS = (
+    "terminate",
+    "terminate-hard",
+    "poweroff",
+    "poweroff-hard",
+    "resume",
+    "reboot",
+    "reboot-hard",
+    "hold",
+    "release",
+    "suspend",
+    "stop",
+    "undeploy",
+    "undeploy-hard",
+    "resched",
+    "unresched",
+)
 # Numbers of the actions in a history record; a -hard one is the next number.
 _NUMBERS = {"undeploy": 5, "stop": 9, "suspend": 10, "poweroff": 19, "terminate": 27}
 # action -> (state on the way, state at the end)
@@ -63,9 +78,9 @@ _HALTS = {
 class VmLifecycle:
     """Runs the VMs of one zone. `failures` are rules a test set: {"step": "boot"|"terminate", "match": regex, "times"}."""
 
-    def __init__(self, one: Oned, hypervisor: Any, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, one: Oned, hypervisor: t.Any, executor: ThreadPoolExecutor) -> None:
         self.one, self.hypervisor, self.executor = one, hypervisor, executor
-        self.failures: list[dict[str, Any]] = []
+        self.failures: list[dict[str, t.Any]] = []
         self._tasks: dict[int, asyncio.Task] = {}
         self._background: set[asyncio.Task] = set()
 
@@ -113,7 +128,7 @@ class VmLifecycle:
         if not task.cancelled() and task.exception():
             log.error("zone %s: %r", self.one.config.name, task.exception(), exc_info=task.exception())
 
-    async def _blocking(self, function: Callable, *arguments: Any, **options: Any) -> Any:
+    async def _blocking(self, function: Callable, *arguments: t.Any, **options: t.Any) -> t.Any:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.executor, lambda: function(*arguments, **options))
 
@@ -146,9 +161,24 @@ class VmLifecycle:
             hid = vm.data["history"][-1]["hid"]
         start = now()
         vm.data["history"].append(
-            {"seq": seq, "host": hosts[hid], "hid": hid, "stime": start, "etime": 0, "pstime": start, "petime": start,
-             "rstime": start, "retime": 0, "estime": 0, "eetime": 0, "action": 0, "uid": -1, "gid": -1, "request": -1}
-        )  # fmt: skip
+            {
+                "seq": seq,
+                "host": hosts[hid],
+                "hid": hid,
+                "stime": start,
+                "etime": 0,
+                "pstime": start,
+                "petime": start,
+                "rstime": start,
+                "retime": 0,
+                "estime": 0,
+                "eetime": 0,
+                "action": 0,
+                "uid": -1,
+                "gid": -1,
+                "request": -1,
+            }
+        )
 
     def _note(self, vm: Entity, action: str, hard: bool, user: Entity) -> None:
         """Who ended this record of the VM's history, and how."""
@@ -166,15 +196,19 @@ class VmLifecycle:
             if record["estime"]:
                 record["eetime"] = now()
 
-    def machine(self, vm: Entity) -> Any:
+    def machine(self, vm: Entity) -> t.Any:
         """The VM as the hypervisor takes it."""
         hypervisor = self.hypervisor
         nics = tuple(hypervisor.Nic(mac=nic["MAC"], bridge=nic["BRIDGE"]) for nic in vm.template.vectors("NIC") if "MAC" in nic)
         disk = vm.template.vector("DISK") or {}
         return hypervisor.Machine(
-            zone=self.one.config.name, vm_id=vm.id, name=vm.name, image=disk.get("IMAGE", ""), nics=nics,
+            zone=self.one.config.name,
+            vm_id=vm.id,
+            name=vm.name,
+            image=disk.get("IMAGE", ""),
+            nics=nics,
             context=context.files(self.one, vm),
-        )  # fmt: skip
+        )
 
     # -- steps --------------------------------------------------------------------------------------------------
     def allocated(self, vm: Entity) -> None:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+import typing as t
 import xmlrpc.client
 from email.utils import formatdate
-from typing import Any
 from xml.parsers.expat import ExpatError
 from xml.sax.saxutils import escape
 
@@ -17,7 +17,7 @@ from .oned import AUTHENTICATION, METHODS, Fault, Oned, OneError, bind
 from .store import Entity
 
 
-def _value(value: Any) -> str:
+def _value(value: t.Any) -> str:
     if isinstance(value, bool):
         return f"<value><boolean>{int(value)}</boolean></value>"
     if isinstance(value, int):
@@ -31,9 +31,12 @@ def _answer(inner: str) -> web.Response:
     text = f'<?xml version="1.0" encoding="UTF-8"?>\r\n<methodResponse>\r\n{inner}</methodResponse>\r\n'
     return web.Response(
         body=text.encode(),
-        headers={"Content-Type": "text/xml; charset=utf-8", "Date": formatdate(usegmt=True).replace("GMT", "UTC"),
-                 "Server": "Xmlrpc-c_Abyss/1.33.14"},
-    )  # fmt: skip
+        headers={
+            "Content-Type": "text/xml; charset=utf-8",
+            "Date": formatdate(usegmt=True).replace("GMT", "UTC"),
+            "Server": "Xmlrpc-c_Abyss/1.33.14",
+        },
+    )
 
 
 def _array(values: list[str]) -> web.Response:
@@ -41,13 +44,12 @@ def _array(values: list[str]) -> web.Response:
     return _answer(f"<params>\r\n<param><value><array><data>\r\n{lines}</data></array></value></param>\r\n</params>\r\n")
 
 
-def success(value: Any) -> web.Response:
+def success(value: t.Any) -> web.Response:
     return _array([_value(True), _value(value), _value(0)])
 
 
 def failure(error: OneError) -> web.Response:
-    return _array([_value(False), _value(error.text), _value(error.code), _value(error.object_id),
-                   "<value><i8>-1</i8></value>"])  # fmt: skip
+    return _array([_value(False), _value(error.text), _value(error.code), _value(error.object_id), "<value><i8>-1</i8></value>"])
 
 
 def fault(error: Fault) -> web.Response:
@@ -80,7 +82,7 @@ class XmlRpcServer:
         except OneError as error:
             return failure(error)
 
-    async def _dispatch(self, name: str, arguments: tuple) -> Any:
+    async def _dispatch(self, name: str, arguments: tuple) -> t.Any:
         internal = name.startswith("lab.federation.")
         spec = METHODS.get(name)
         if spec is None and not internal:
@@ -113,7 +115,7 @@ class XmlRpcServer:
             federation.changed()
         return value
 
-    async def _forward(self, user: Entity, name: str, session: str, arguments: tuple) -> Any:
+    async def _forward(self, user: Entity, name: str, session: str, arguments: tuple) -> t.Any:
         if self.one.disabled():
             raise OneError(f"[{name}] Cannot process request, zone disabled")
         return await self.one.federation.forward(name, session, arguments)

@@ -69,9 +69,8 @@ class ActionModule(ActionBase):
             result.update(
                 failed=True,
                 msg=f"{len(failed)} of {len(rows)} checks failed: "
-                + "; ".join(f"{row['check']} ({row['where']}): expected {row['expected']}, found {row['found']}"
-                            for row in failed),
-            )  # fmt: skip
+                + "; ".join(f"{row['check']} ({row['where']}): expected {row['expected']}, found {row['found']}" for row in failed),
+            )
         else:
             result["report"] = report
         return result

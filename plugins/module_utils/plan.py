@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import typing as t
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ansible_collections.oneflower.federation.plugins.module_utils import flower_versions, vocabulary
 
@@ -26,7 +26,7 @@ PERSISTENT_KEEPALIVE = 25
 
 GROUPS = ("coordinator", "training_sites", "gateways")
 
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, t.Any] = {
     "federation_name": "flower",
     "federation_flower_version": "1.39.0",
     "federation_overlay": "10.10.9.0/24",
@@ -65,20 +65,20 @@ class PlanError(ValueError):
 class _Reader:
     """Reads typed variables of inventory hosts and collects problems instead of stopping at the first."""
 
-    def __init__(self, hosts: Mapping[str, Mapping[str, Any]]):
+    def __init__(self, hosts: Mapping[str, Mapping[str, t.Any]]):
         self.hosts = hosts
         self.problems: list[Problem] = []
 
     def problem(self, host: str, variable: str, message: str) -> None:
         self.problems.append(Problem(host, variable, message))
 
-    def get(self, host: str, variable: str) -> Any:
+    def get(self, host: str, variable: str) -> t.Any:
         value = self.hosts[host].get(variable, DEFAULTS.get(variable))
         if isinstance(value, str):
             value = value.strip()
         return None if value == "" else value
 
-    def required(self, host: str, variable: str, meaning: str) -> Any:
+    def required(self, host: str, variable: str, meaning: str) -> t.Any:
         value = self.get(host, variable)
         if value is None:
             self.problem(host, variable, f"is not set; it is {meaning}")
@@ -105,9 +105,7 @@ class _Reader:
             self.problem(host, variable, f"is {raw!r}, not an IPv4 network such as 10.10.11.0/24 ({error})")
             return None
 
-    def address(
-        self, host: str, variable: str, meaning: str, within: ipaddress.IPv4Network | None
-    ) -> ipaddress.IPv4Address | None:
+    def address(self, host: str, variable: str, meaning: str, within: ipaddress.IPv4Network | None) -> ipaddress.IPv4Address | None:
         raw = self.required(host, variable, meaning)
         if raw is None:
             return None
@@ -116,15 +114,13 @@ class _Reader:
         except ValueError:
             self.problem(host, variable, f"is {raw!r}, not an IPv4 address")
             return None
-        if within is not None and (
-            address not in within or address in (within.network_address, within.broadcast_address)
-        ):
+        if within is not None and (address not in within or address in (within.network_address, within.broadcast_address)):
             self.problem(host, variable, f"is {address}, which is not a host address of {within}")
             return None
         return address
 
 
-def make_plan(groups: Mapping[str, list[str]], hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def make_plan(groups: Mapping[str, list[str]], hosts: Mapping[str, Mapping[str, t.Any]]) -> dict[str, t.Any]:
     """Compute the plan of one federation.
 
     `groups` maps `coordinator`, `training_sites` and `gateways` to inventory host names in inventory order; `hosts`
@@ -148,13 +144,16 @@ def make_plan(groups: Mapping[str, list[str]], hosts: Mapping[str, Mapping[str, 
     version = _flower_version(reader, hub_zone)
     lans = _lans(reader, hub_zone, sites, gateways)
     superlink = reader.address(
-        hub_zone, "federation_superlink_address", "the SuperLink's fixed address on the coordinator's LAN",
+        hub_zone,
+        "federation_superlink_address",
+        "the SuperLink's fixed address on the coordinator's LAN",
         lans.get(hub_zone),
-    )  # fmt: skip
+    )
     lan_addresses = {
         zone: reader.address(gateway, "federation_lan_address", "the gateway's address on its zone's LAN", lans[zone])
-        for zone, gateway in gateways.items() if zone in lans
-    }  # fmt: skip
+        for zone, gateway in gateways.items()
+        if zone in lans
+    }
     if superlink is not None and superlink == lan_addresses.get(hub_zone):
         reader.problem(hub_zone, "federation_superlink_address", f"is {superlink}, the address of its own gateway")
     tunnel = _tunnel_addresses(reader, hub_zone, sites, gateways)
@@ -175,7 +174,7 @@ def make_plan(groups: Mapping[str, list[str]], hosts: Mapping[str, Mapping[str, 
         "FL_GRPC_KEEPALIVE_TIME": str(keepalive["time_s"]),
         "FL_GRPC_KEEPALIVE_TIMEOUT": str(keepalive["timeout_s"]),
     }
-    zones: dict[str, Any] = {}
+    zones: dict[str, t.Any] = {}
     for zone in [hub_zone, *sites]:
         is_hub = zone == hub_zone
         if is_hub:
@@ -243,7 +242,7 @@ def make_plan(groups: Mapping[str, list[str]], hosts: Mapping[str, Mapping[str, 
     }
 
 
-def service_template(service: Mapping[str, Any], template_id: int, network_id: int) -> dict[str, Any]:
+def service_template(service: Mapping[str, t.Any], template_id: int, network_id: int) -> dict[str, t.Any]:
     """Body of the OneFlow service template (7.x schema) for the `service` of a zone's plan.
 
     `template_id` and `network_id` are what the zone calls the VM template and the virtual network named in the plan.
@@ -312,9 +311,7 @@ def _flower_version(reader: _Reader, hub_zone: str) -> flower_versions.FlowerVer
         return flower_versions.lookup(DEFAULTS["federation_flower_version"])
 
 
-def _lans(
-    reader: _Reader, hub_zone: str, sites: list[str], gateways: Mapping[str, str]
-) -> dict[str, ipaddress.IPv4Network]:
+def _lans(reader: _Reader, hub_zone: str, sites: list[str], gateways: Mapping[str, str]) -> dict[str, ipaddress.IPv4Network]:
     taken: list[tuple[str, str, ipaddress.IPv4Network]] = []
     overlay = reader.network(hub_zone, "federation_overlay", "the WireGuard overlay")
     if overlay is not None:
@@ -354,9 +351,7 @@ def _tunnel_addresses(
         if address is None:
             continue
         if address in pinned:
-            reader.problem(
-                gateways[site], "federation_tunnel_address", f"is {address}, which {pinned[address]} has already"
-            )
+            reader.problem(gateways[site], "federation_tunnel_address", f"is {address}, which {pinned[address]} has already")
             continue
         addresses[site] = address
         pinned[address] = site
@@ -364,12 +359,10 @@ def _tunnel_addresses(
     for site in sites:
         if site not in addresses:
             addresses[site] = next(free)
-    return {
-        zone: ipaddress.IPv4Interface(f"{address}/{overlay.prefixlen}") for zone, address in addresses.items()
-    }
+    return {zone: ipaddress.IPv4Interface(f"{address}/{overlay.prefixlen}") for zone, address in addresses.items()}
 
 
-def _keepalive(reader: _Reader, hub_zone: str, version: flower_versions.FlowerVersion) -> dict[str, Any]:
+def _keepalive(reader: _Reader, hub_zone: str, version: flower_versions.FlowerVersion) -> dict[str, t.Any]:
     time_s = reader.integer(hub_zone, "federation_keepalive_time", 10, 7200)
     timeout_s = reader.integer(hub_zone, "federation_keepalive_timeout", 1, 7200)
     if timeout_s >= time_s:
@@ -393,10 +386,11 @@ def _partition_offsets(reader: _Reader, sites: list[str], supernodes: Mapping[st
     for before, after in zip(ordered, ordered[1:], strict=False):
         if offsets[before] + supernodes[before] > offsets[after]:
             reader.problem(
-                after, "federation_partition_offset",
+                after,
+                "federation_partition_offset",
                 f"is {offsets[after]}, but {before} numbers its SuperNodes "
                 f"{offsets[before]} to {offsets[before] + supernodes[before] - 1}",
-            )  # fmt: skip
+            )
     return offsets
 
 
@@ -409,13 +403,11 @@ def _wireguard(
     tunnel: Mapping[str, ipaddress.IPv4Interface],
     superlink: ipaddress.IPv4Address | None,
     version: flower_versions.FlowerVersion,
-) -> dict[str, Any]:
+) -> dict[str, t.Any]:
     """Variables of the role `wireguard` for every gateway."""
     hub = gateways[hub_zone]
     port = reader.integer(hub_zone, "federation_wireguard_port", 1, 65535)
-    wan = reader.required(
-        hub, "federation_wan_address", "the public address or name at which the sites reach the hub"
-    )
+    wan = reader.required(hub, "federation_wan_address", "the public address or name at which the sites reach the hub")
     mtus = {}
     for zone in [hub_zone, *sites]:
         gateway = gateways[zone]
@@ -429,7 +421,7 @@ def _wireguard(
         "wireguard_fleet_port": version.fleet_port,
     }
     endpoint = f"{wan}:{port}"
-    variables: dict[str, Any] = {}
+    variables: dict[str, t.Any] = {}
     variables[hub] = {
         **shared,
         "wireguard_role": "hub",
@@ -465,7 +457,7 @@ def _wireguard(
     return variables
 
 
-def _check_context(reader: _Reader, zones: Mapping[str, Any]) -> None:
+def _check_context(reader: _Reader, zones: Mapping[str, t.Any]) -> None:
     """Hold every role's CONTEXT to the vocabulary, except what only the SuperLink can tell (its CA certificate)."""
     for zone, entry in zones.items():
         service = entry["service"]

@@ -8,9 +8,9 @@ Pure: no I/O. Everything observed comes from zones and VMs, so it is compared as
 
 from __future__ import annotations
 
+import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 # WireGuard renews a session in use after 120 s and refuses one older than 180 s (protocol paper, section 6.1).
 HANDSHAKE_LIMIT_S = 180
@@ -29,7 +29,7 @@ class Check:
     ok: bool
 
 
-def checks(plan: Mapping[str, Any], observed: Mapping[str, Any]) -> list[dict[str, Any]]:
+def checks(plan: Mapping[str, t.Any], observed: Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
     """Compare a live federation with its plan.
 
     `observed` holds `services` {zone: service as oneflow_service_info returns it, or None}, `tunnels` {gateway: interface
@@ -48,12 +48,10 @@ def checks(plan: Mapping[str, Any], observed: Mapping[str, Any]) -> list[dict[st
     return [asdict(row) for row in rows]
 
 
-def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
+def table(rows: Sequence[Mapping[str, t.Any]], columns: Sequence[str]) -> list[str]:
     """Lay out `rows` as lines of text with aligned columns and a header made of the column names."""
     cells = [[str(row.get(column, "")) for column in columns] for row in rows]
-    widths = [
-        max([len(column), *(len(line[index]) for line in cells)]) for index, column in enumerate(columns)
-    ]
+    widths = [max([len(column), *(len(line[index]) for line in cells)]) for index, column in enumerate(columns)]
     lines = ["  ".join(column.upper().ljust(width) for column, width in zip(columns, widths, strict=True)).rstrip()]
     lines.append("  ".join("-" * width for width in widths))
     for line in cells:
@@ -61,7 +59,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str
     return lines
 
 
-def timeline(steps: Sequence[Mapping[str, Any]], finished: float) -> dict[str, Any]:
+def timeline(steps: Sequence[Mapping[str, t.Any]], finished: float) -> dict[str, t.Any]:
     """Durations from the recorded step starts.
 
     `steps` are {name: str, started: seconds, waits: bool, training: bool} in order of start; `finished` is when the
@@ -98,23 +96,23 @@ def timeline(steps: Sequence[Mapping[str, Any]], finished: float) -> dict[str, A
     }
 
 
-def nodes(service: Mapping[str, Any] | None) -> Iterable[Mapping[str, Any]]:
+def nodes(service: Mapping[str, t.Any] | None) -> Iterable[Mapping[str, t.Any]]:
     """The VMs of a service, over all its roles."""
     for role in (service or {}).get("roles", []):
         yield from role.get("nodes", [])
 
 
-def _attributes(node: Mapping[str, Any]) -> dict[str, str]:
+def _attributes(node: Mapping[str, t.Any]) -> dict[str, str]:
     return {str(key): str(value) for key, value in (node.get("attributes") or {}).items()}
 
 
-def _superlink(plan: Mapping[str, Any], services: Mapping[str, Any]) -> dict[str, str]:
+def _superlink(plan: Mapping[str, t.Any], services: Mapping[str, t.Any]) -> dict[str, str]:
     for node in nodes(services.get(plan["superlink"]["zone"])):
         return _attributes(node)
     return {}
 
 
-def _service_states(plan: Mapping[str, Any], services: Mapping[str, Any]) -> list[Check]:
+def _service_states(plan: Mapping[str, t.Any], services: Mapping[str, t.Any]) -> list[Check]:
     rows = []
     for zone, entry in plan["zones"].items():
         service = services.get(zone) or {}
@@ -123,14 +121,17 @@ def _service_states(plan: Mapping[str, Any], services: Mapping[str, Any]) -> lis
         state = service.get("state", "absent")
         rows.append(
             Check(
-                "OneFlow service", zone, f"RUNNING, {expected} VM(s)", f"{state}, {found} VM(s)",
+                "OneFlow service",
+                zone,
+                f"RUNNING, {expected} VM(s)",
+                f"{state}, {found} VM(s)",
                 state == "RUNNING" and found == expected,
             )
-        )  # fmt: skip
+        )
     return rows
 
 
-def _keepalive_row(plan: Mapping[str, Any], where: str, attributes: Mapping[str, str]) -> list[Check]:
+def _keepalive_row(plan: Mapping[str, t.Any], where: str, attributes: Mapping[str, str]) -> list[Check]:
     keepalive = plan["keepalive"]
     if not keepalive["enabled"]:
         return []
@@ -139,21 +140,25 @@ def _keepalive_row(plan: Mapping[str, Any], where: str, attributes: Mapping[str,
     found = dict(item.split("=", 1) for item in text.split(",") if "=" in item)
     return [
         Check(
-            "gRPC keepalive in force", where, ", ".join(f"{key}={value}" for key, value in wanted.items()),
+            "gRPC keepalive in force",
+            where,
+            ", ".join(f"{key}={value}" for key, value in wanted.items()),
             ", ".join(f"{key}={found.get(key, 'none')}" for key in wanted),
             all(found.get(key) == value for key, value in wanted.items()),
         )
-    ]  # fmt: skip
+    ]
 
 
-def _superlink_rows(plan: Mapping[str, Any], superlink: Mapping[str, str]) -> list[Check]:
+def _superlink_rows(plan: Mapping[str, t.Any], superlink: Mapping[str, str]) -> list[Check]:
     where = plan["superlink"]["zone"]
     sans = [san.strip() for san in superlink.get("FL_CERT_SAN", "").split(",")]
     total = plan["total_supernodes"]
     online = superlink.get("FL_NODES_ONLINE", "none")
     rows = [
         Check(
-            "SuperLink serves", where, f"ready, Flower {plan['flower_version']}",
+            "SuperLink serves",
+            where,
+            f"ready, Flower {plan['flower_version']}",
             f"{'ready' if superlink.get('FL_READY') == 'YES' else superlink.get('FL_ERROR', 'not ready')}, "
             f"Flower {superlink.get('FL_VERSION', 'unknown')}",
             superlink.get("FL_READY") == "YES" and superlink.get("FL_VERSION") == plan["flower_version"],
@@ -164,29 +169,30 @@ def _superlink_rows(plan: Mapping[str, Any], superlink: Mapping[str, str]) -> li
         ),
         *_keepalive_row(plan, where, superlink),
         Check("SuperNodes online in the SuperLink", where, str(total), online, online == str(total)),
-    ]  # fmt: skip
+    ]
     return rows
 
 
-def _tunnel_rows(plan: Mapping[str, Any], tunnels: Mapping[str, Any]) -> list[Check]:
+def _tunnel_rows(plan: Mapping[str, t.Any], tunnels: Mapping[str, t.Any]) -> list[Check]:
     rows = []
     for gateway, variables in plan["gateways"].items():
         if variables["wireguard_role"] != "spoke":
             continue
-        ages = [
-            peer.get("latest_handshake_age") for peer in (tunnels.get(gateway) or {}).get("peers", [])
-        ]
+        ages = [peer.get("latest_handshake_age") for peer in (tunnels.get(gateway) or {}).get("peers", [])]
         age = min((age for age in ages if age is not None), default=None)
         rows.append(
             Check(
-                "WireGuard tunnel", gateway, f"handshake within {HANDSHAKE_LIMIT_S} s",
-                "no handshake" if age is None else f"{age} s ago", age is not None and age <= HANDSHAKE_LIMIT_S,
+                "WireGuard tunnel",
+                gateway,
+                f"handshake within {HANDSHAKE_LIMIT_S} s",
+                "no handshake" if age is None else f"{age} s ago",
+                age is not None and age <= HANDSHAKE_LIMIT_S,
             )
-        )  # fmt: skip
+        )
     return rows
 
 
-def _probe_rows(plan: Mapping[str, Any], probes: Mapping[str, Any], fingerprint: str) -> list[Check]:
+def _probe_rows(plan: Mapping[str, t.Any], probes: Mapping[str, t.Any], fingerprint: str) -> list[Check]:
     rows = []
     for gateway, variables in plan["gateways"].items():
         if variables["wireguard_role"] != "spoke":
@@ -195,16 +201,18 @@ def _probe_rows(plan: Mapping[str, Any], probes: Mapping[str, Any], fingerprint:
         verified = bool(probe.get("verified")) and bool(fingerprint) and probe.get("fingerprint") == fingerprint
         rows.append(
             Check(
-                "TLS handshake through the tunnel", gateway, f"verified, {fingerprint[:16] or 'a certificate'}",
+                "TLS handshake through the tunnel",
+                gateway,
+                f"verified, {fingerprint[:16] or 'a certificate'}",
                 f"{'verified' if probe.get('verified') else probe.get('error') or 'not tried'}, "
                 f"{probe.get('fingerprint', '')[:16]}".rstrip(", "),
                 verified,
             )
-        )  # fmt: skip
+        )
     return rows
 
 
-def _supernode_rows(plan: Mapping[str, Any], services: Mapping[str, Any], fingerprint: str) -> list[Check]:
+def _supernode_rows(plan: Mapping[str, t.Any], services: Mapping[str, t.Any], fingerprint: str) -> list[Check]:
     rows: list[Check] = []
     seen: dict[str, str] = {}
     for zone, entry in plan["zones"].items():
@@ -217,28 +225,34 @@ def _supernode_rows(plan: Mapping[str, Any], services: Mapping[str, Any], finger
             connected = attributes.get("FL_READY") == "YES"
             rows.append(
                 Check(
-                    "SuperNode connected", where, f"to {plan['superlink']['dialled']}",
-                    f"to {attributes.get('FL_SUPERLINK', 'nothing')}"
-                    if connected else attributes.get("FL_ERROR", "not ready"),
+                    "SuperNode connected",
+                    where,
+                    f"to {plan['superlink']['dialled']}",
+                    f"to {attributes.get('FL_SUPERLINK', 'nothing')}" if connected else attributes.get("FL_ERROR", "not ready"),
                     connected and attributes.get("FL_SUPERLINK") == plan["superlink"]["dialled"],
                 )
-            )  # fmt: skip
+            )
             peer = attributes.get("FL_PEER_FINGERPRINT", "")
             rows.append(
                 Check(
-                    "SuperNode verified the SuperLink", where, fingerprint[:16] or "a certificate", peer[:16] or "none",
+                    "SuperNode verified the SuperLink",
+                    where,
+                    fingerprint[:16] or "a certificate",
+                    peer[:16] or "none",
                     bool(fingerprint) and peer == fingerprint,
                 )
-            )  # fmt: skip
+            )
             rows += _keepalive_row(plan, where, attributes)
             partition = attributes.get("FL_PARTITION_ID", "none")
             wanted = {str(number) for number in range(first, first + count)}
             rows.append(
                 Check(
-                    "partition is its own", where, f"one of {first} to {first + count - 1}",
+                    "partition is its own",
+                    where,
+                    f"one of {first} to {first + count - 1}",
                     f"{partition}{', as ' + seen[partition] if partition in seen else ''}",
                     partition in wanted and partition not in seen,
                 )
-            )  # fmt: skip
+            )
             seen.setdefault(partition, where)
     return rows

@@ -115,25 +115,36 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("FLOWER_VERSION", "text", "1.39.0", BOTH, "Flower version; the image holds exactly one", rule=_version),
     Variable("FL_TLS_ENABLED", "boolean", "YES", BOTH, "TLS between SuperNodes and SuperLink"),
     Variable("FL_LOG_LEVEL", "list", "INFO", BOTH, "Log level", options=("DEBUG", "INFO", "WARNING", "ERROR")),
-    Variable("FL_GRPC_KEEPALIVE_TIME", "number", "60", BOTH, "Seconds of silence before a gRPC keepalive ping",
-             rule=_between(10, 7200)),
-    Variable("FL_GRPC_KEEPALIVE_TIMEOUT", "number", "20", BOTH, "Seconds after which an unanswered peer is dead",
-             rule=_between(1, 7200)),
-    Variable("FL_CERT_EXTRA_SAN", "text", "", (SUPERLINK,), "More names for the certificate: IP:address or DNS:name, by comma",
-             rule=_sans),
-    Variable("FL_FLEET_API_ADDRESS", "text", "0.0.0.0:9092", (SUPERLINK,), "Address and port the Fleet API listens on",
-             rule=_listen),
+    Variable(
+        "FL_GRPC_KEEPALIVE_TIME", "number", "60", BOTH, "Seconds of silence before a gRPC keepalive ping", rule=_between(10, 7200)
+    ),
+    Variable(
+        "FL_GRPC_KEEPALIVE_TIMEOUT", "number", "20", BOTH, "Seconds after which an unanswered peer is dead", rule=_between(1, 7200)
+    ),
+    Variable(
+        "FL_CERT_EXTRA_SAN",
+        "text",
+        "",
+        (SUPERLINK,),
+        "More names for the certificate: IP:address or DNS:name, by comma",
+        rule=_sans,
+    ),
+    Variable(
+        "FL_FLEET_API_ADDRESS", "text", "0.0.0.0:9092", (SUPERLINK,), "Address and port the Fleet API listens on", rule=_listen
+    ),
     Variable("FL_DATABASE", "text", "state.db", (SUPERLINK,), "File name of the SuperLink state", rule=_database),
     Variable("FL_SUPERLINK_ADDRESS", "text", "", (SUPERNODE,), "SuperLink address, host:port", mandatory=True, rule=_address),
-    Variable("FL_SSL_CA_CERTFILE", "text64", "", (SUPERNODE,), "CA of the SuperLink, base64 of PEM; required with TLS",
-             rule=_certificate),
+    Variable(
+        "FL_SSL_CA_CERTFILE", "text64", "", (SUPERNODE,), "CA of the SuperLink, base64 of PEM; required with TLS", rule=_certificate
+    ),
     Variable("FL_PARTITION_OFFSET", "number", "0", (SUPERNODE,), "Number of the first partition of this site"),
-    Variable("FL_NUM_PARTITIONS", "number", "1", (SUPERNODE,), "Number of partitions in the federation",
-             rule=_between(1, 1_000_000)),
+    Variable(
+        "FL_NUM_PARTITIONS", "number", "1", (SUPERNODE,), "Number of partitions in the federation", rule=_between(1, 1_000_000)
+    ),
     Variable("FL_NODE_CONFIG", "text", "", (SUPERNODE,), "More node configuration: key=value pairs by blanks", rule=_pairs),
     Variable("FL_MAX_RETRIES", "number", "", (SUPERNODE,), "Connection attempts before the SuperNode gives up; empty: forever"),
     Variable("FL_MAX_WAIT_TIME", "number", "", (SUPERNODE,), "Seconds before the SuperNode gives up; empty: forever"),
-)  # fmt: skip
+)
 
 
 def variables(role: str) -> tuple[Variable, ...]:

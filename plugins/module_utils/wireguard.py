@@ -9,9 +9,9 @@ import base64
 import binascii
 import ipaddress
 import re
+import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 KEY_BYTES = 32
 
@@ -89,7 +89,7 @@ def parse_configuration(text: str) -> dict[str, Peer]:
     return peers
 
 
-def wanted_peers(asked: Iterable[Mapping[str, Any]], stored: Mapping[str, Peer]) -> tuple[list[Peer], list[str]]:
+def wanted_peers(asked: Iterable[Mapping[str, t.Any]], stored: Mapping[str, Peer]) -> tuple[list[Peer], list[str]]:
     """Peers to configure, and the names of those whose key nobody knows yet.
 
     A peer asked for without a public key (its host is not in the play) keeps the keys stored on this host.
@@ -115,7 +115,7 @@ def wanted_peers(asked: Iterable[Mapping[str, Any]], stored: Mapping[str, Peer])
     return wanted, unknown
 
 
-def faults(asked: Sequence[Mapping[str, Any]]) -> list[str]:
+def faults(asked: Sequence[Mapping[str, t.Any]]) -> list[str]:
     """What is wrong with the peers asked for."""
     found = []
     owner: dict[str, str] = {}
@@ -135,9 +135,7 @@ def faults(asked: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def render(
-    *, private_key: str, address: str, listen_port: int, mtu: int, peers: Sequence[Peer], mask: bool = False
-) -> str:
+def render(*, private_key: str, address: str, listen_port: int, mtu: int, peers: Sequence[Peer], mask: bool = False) -> str:
     """The wg-quick configuration; with `mask`, without any secret.
 
     The private key stands in the file (mode 0600) because `systemctl reload` of wg-quick replaces the running configuration

@@ -128,9 +128,9 @@ def main():
                 module.fail_json(msg=f"systemctl {verb} {NAME} failed: {errors or output}", changes=changes)
         if listing(module, nft) != expected or read(FORWARDING).strip() != "1":
             module.fail_json(
-                msg=f"{NAME} ran, but the table {' '.join(TABLE)} is not in force or forwarding is off. "
-                f"See journalctl -u {NAME}.", changes=changes,
-            )  # fmt: skip
+                msg=f"{NAME} ran, but the table {' '.join(TABLE)} is not in force or forwarding is off. See journalctl -u {NAME}.",
+                changes=changes,
+            )
     module.exit_json(
         changed=bool(changes),
         changes=changes,

@@ -207,8 +207,7 @@ def _mend(params, host, live, peers, stored, change):
     name = params["name"]
     mtu, addresses, routes = host.link()
     if params["listen_port"] and live.listen_port != params["listen_port"]:
-        change(f"listen on {params['listen_port']}",
-               lambda: host.run("wg", "set", name, "listen-port", str(params["listen_port"])))  # fmt: skip
+        change(f"listen on {params['listen_port']}", lambda: host.run("wg", "set", name, "listen-port", str(params["listen_port"])))
     to_set, to_remove = wireguard.peer_changes(live.peers, peers, stored)
     for key in to_remove:
         change(f"remove peer {key}", lambda key=key: host.run("wg", "set", name, "peer", key, "remove"))
@@ -247,10 +246,9 @@ def absent(module, host):
     running, enabled, there = host.live() is not None, host.enabled(), os.path.exists(path)
     changes = [
         sentence
-        for sentence, needed in (
-            (f"stop {host.unit}", running), (f"disable {host.unit}", enabled), (f"remove {path}", there)
-        ) if needed
-    ]  # fmt: skip
+        for sentence, needed in ((f"stop {host.unit}", running), (f"disable {host.unit}", enabled), (f"remove {path}", there))
+        if needed
+    ]
     if changes and not module.check_mode:
         host.run("systemctl", "disable", "--now", host.unit, check=False)
         if there:

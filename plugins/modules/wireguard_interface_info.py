@@ -120,9 +120,10 @@ def main():
     def silent(interface):
         now = time.time()
         return [
-            peer for peer in interface.peers.values()
+            peer
+            for peer in interface.peers.values()
             if peer.endpoint and peer.persistent_keepalive and now - peer.latest_handshake > SESSION_LIMIT_S
-        ]  # fmt: skip
+        ]
 
     deadline = time.monotonic() + module.params["wait"]
     interface = read()

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
+import typing as t
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -67,12 +67,12 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def run(target: targets.Target, request: pytest.FixtureRequest) -> Callable[..., dict[str, Any]]:
+def run(target: targets.Target, request: pytest.FixtureRequest) -> Callable[..., dict[str, t.Any]]:
     """run(module, zone=target.a, check=False, fails=False, **options) -> result, which must (not) have failed."""
 
     def call(
-        module: str, /, *, zone: targets.ZoneUnderTest | None = None, check: bool = False, fails: bool = False, **options: Any
-    ) -> dict[str, Any]:
+        module: str, /, *, zone: targets.ZoneUnderTest | None = None, check: bool = False, fails: bool = False, **options: t.Any
+    ) -> dict[str, t.Any]:
         result = run_task(module, zone or target.a, target, check=check, **options)
         assert bool(result.get("failed")) is fails, result
         return result
@@ -80,18 +80,18 @@ def run(target: targets.Target, request: pytest.FixtureRequest) -> Callable[...,
     return call
 
 
-def promised(diff: dict[str, Any]) -> dict[str, Any]:
+def promised(diff: dict[str, t.Any]) -> dict[str, t.Any]:
     """A diff without the one thing that check mode cannot know: which name belongs to an id, and a new object's group."""
     return {side: {key: value for key, value in part.items() if key not in ("owner", "group")} for side, part in diff.items()}
 
 
 @pytest.fixture
-def twice(run: Callable[..., dict[str, Any]], target: targets.Target) -> Callable[..., dict[str, Any]]:
+def twice(run: Callable[..., dict[str, t.Any]], target: targets.Target) -> Callable[..., dict[str, t.Any]]:
     """Check mode first, which changes nothing; then for real; then again, which changes nothing. Returns the real result."""
 
-    def call(module: str, /, **options: Any) -> dict[str, Any]:
+    def call(module: str, /, **options: t.Any) -> dict[str, t.Any]:
 
-        def everything() -> list[dict[str, Any]]:
+        def everything() -> list[dict[str, t.Any]]:
             return [documents(zone, with_zones=zone is target.a) for zone in target.all()]
 
         before = everything()

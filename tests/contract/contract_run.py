@@ -6,8 +6,8 @@ from __future__ import annotations
 import importlib
 import secrets
 import time
+import typing as t
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import contract_target as targets
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -98,8 +98,8 @@ def guarded(found: targets.Target) -> Iterator[targets.Target]:
 
 
 def run_task(
-    module: str, zone: targets.ZoneUnderTest, found: targets.Target | None, *, check: bool = False, **options: Any
-) -> dict[str, Any]:
+    module: str, zone: targets.ZoneUnderTest, found: targets.Target | None, *, check: bool = False, **options: t.Any
+) -> dict[str, t.Any]:
     """Run a task as its module and its action plugin do; `_warnings`, `_progress` and `_secrets` are added to the result."""
     task = importlib.import_module(TASKS + module)
     USED.setdefault(module, set()).update(options)
@@ -118,11 +118,11 @@ def run_task(
     return {**result, "_warnings": warnings, "_progress": progress, "_secrets": hidden}
 
 
-def documents(zone: targets.ZoneUnderTest, *, with_zones: bool) -> dict[str, Any]:
+def documents(zone: targets.ZoneUnderTest, *, with_zones: bool) -> dict[str, t.Any]:
     """Everything a task can change, without what the servers change by themselves."""
     oned, flow = clients(zone)
     # The zones of a slave change when the master's writes arrive.
-    found: dict[str, Any] = {"zones": oned.zones() if with_zones else None}
+    found: dict[str, t.Any] = {"zones": oned.zones() if with_zones else None}
     found["templates"] = flow.templates()
     found["services"] = [
         {**document, "TEMPLATE": {k: v for k, v in document["TEMPLATE"]["BODY"].items() if k not in ("log", "roles", "state")}}
@@ -132,7 +132,7 @@ def documents(zone: targets.ZoneUnderTest, *, with_zones: bool) -> dict[str, Any
     return found
 
 
-def shape(value: Any, depth: int = 3) -> Any:
+def shape(value: t.Any, depth: int = 3) -> t.Any:
     """The keys of a result, down to the depth; lists by their first element."""
     if depth < 0:
         return None
@@ -147,7 +147,7 @@ def shape(value: Any, depth: int = 3) -> Any:
 _OPEN = ("body", "diff", "msg")
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 10.0) -> Any:
+def until(condition: Callable[[], t.Any], what: str, seconds: float = 10.0) -> t.Any:
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, f"never happened: {what}"
@@ -155,7 +155,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 10.0) -> Any
     return found
 
 
-def is_gone(read: Callable[[], Any]) -> bool:
+def is_gone(read: Callable[[], t.Any]) -> bool:
     try:
         read()
     except NotFound:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import typing as t
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import zones as lab
 
@@ -27,10 +27,10 @@ class ZoneUnderTest:
     password: str
     vm_template: int
     network: int | None = None
-    tls: dict[str, Any] = dataclasses.field(default_factory=dict)
-    lab: Any = None  # the running lab zone, for faults
+    tls: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    lab: t.Any = None  # the running lab zone, for faults
 
-    def connection(self) -> dict[str, Any]:
+    def connection(self) -> dict[str, t.Any]:
         """The connection options of a task."""
         options = {"endpoint": self.endpoint, "oneflow_endpoint": self.oneflow, **self.tls}
         return {**options, "username": self.username, "password": self.password}
@@ -57,13 +57,13 @@ class Target:
 
 
 def _zone(letter: str, environment: Mapping[str, str], default: ZoneUnderTest | None = None) -> ZoneUnderTest:
-    def value(name: str, fallback: Any = None) -> Any:
+    def value(name: str, fallback: t.Any = None) -> t.Any:
         found = environment.get(f"CONTRACT_{letter}_{name}", fallback)
         if found is None:
             raise KeyError(f"CONTRACT_{letter}_{name} is not set; see tests/contract/README.md")
         return found
 
-    tls: dict[str, Any] = {}
+    tls: dict[str, t.Any] = {}
     if environment.get("CONTRACT_CA_PATH"):
         tls["ca_path"] = environment["CONTRACT_CA_PATH"]
     if environment.get("CONTRACT_VALIDATE_CERTS", "").lower() in ("0", "no", "false"):
@@ -100,7 +100,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Target | No
     )
 
 
-def of_lab(zone: Any, **tls: Any) -> ZoneUnderTest:
+def of_lab(zone: t.Any, **tls: t.Any) -> ZoneUnderTest:
     """A running lab zone as a zone under test."""
     scheme = "https" if zone.config.tls else "http"
     return ZoneUnderTest(
@@ -116,7 +116,7 @@ def of_lab(zone: Any, **tls: Any) -> ZoneUnderTest:
 
 
 @contextlib.contextmanager
-def lab_federation(folder: Path, version: str, **more: Any) -> Iterator[Target]:
+def lab_federation(folder: Path, version: str, **more: t.Any) -> Iterator[Target]:
     """A master and a slave, with a second user."""
     with lab.running() as (runner, _):
         master = runner.start(lab.config(folder, "OpenNebula", 0, "master", version=version, timings=TIMINGS, **more))[0]
@@ -131,6 +131,6 @@ def lab_federation(folder: Path, version: str, **more: Any) -> Iterator[Target]:
         yield Target(version, of_lab(master), of_lab(slave), ("alice", lab.PASSWORD))
 
 
-async def _second_user(zone: Any) -> None:
+async def _second_user(zone: t.Any) -> None:
     zone.one.call(zone.one.user(0), "one.user.allocate", "alice", lab.PASSWORD, "core", [1])
     zone.one.federation.changed()

@@ -37,9 +37,15 @@ class Authority:
         return {**{kind: str(path) for kind, path in files.items()}, "ca": str(self.path)}
 
     def _build(
-        self, subject: str, issuer: str, key: ec.EllipticCurvePrivateKey, *, ca: bool = False, addresses: tuple[str, ...] = (),
+        self,
+        subject: str,
+        issuer: str,
+        key: ec.EllipticCurvePrivateKey,
+        *,
+        ca: bool = False,
+        addresses: tuple[str, ...] = (),
         expired: bool = False,
-    ) -> x509.Certificate:  # fmt: skip
+    ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
         builder = (
             x509.CertificateBuilder()

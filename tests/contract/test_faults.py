@@ -107,8 +107,11 @@ def _template(run, name):
 
 
 def _service(run, name, target):
-    run("oneflow_template", name=name("t"), template={"roles": [
-        {"name": "app", "template_id": target.a.vm_template, "cardinality": 1}]})  # fmt: skip
+    run(
+        "oneflow_template",
+        name=name("t"),
+        template={"roles": [{"name": "app", "template_id": target.a.vm_template, "cardinality": 1}]},
+    )
     return run("oneflow_service", name=name("s"), template_name=name("t"))["service"]
 
 
@@ -168,8 +171,11 @@ def test_the_deadline_of_a_wait_holds_against_a_silent_server(run, target, fault
 def test_a_wait_outlives_a_restart(run, target, name, component):
     """With oned down OneFlow says "Invalid credentials": that must not end a wait that had begun well."""
     zone = target.a.lab
-    run("oneflow_template", name=name("t"), template={"ready_status_gate": True, "roles": [
-        {"name": "app", "template_id": target.a.vm_template, "cardinality": 1}]})  # fmt: skip
+    run(
+        "oneflow_template",
+        name=name("t"),
+        template={"ready_status_gate": True, "roles": [{"name": "app", "template_id": target.a.vm_template, "cardinality": 1}]},
+    )
     run("oneflow_service", name=name("s"), template_name=name("t"), wait=False)
     vm = until(lambda: _first_vm(run, name), "it has a VM")
     loop = zone.one.federation._session._loop

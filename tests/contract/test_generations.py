@@ -35,10 +35,15 @@ BODY = {
     "networks": {"net": "M|network| | |id:0"},
     "roles": [
         {"name": "first", "template_id": 0, "cardinality": 0},
-        {"name": "second", "template_id": 0, "cardinality": 1, "user_inputs": {"KEY": "M|text|a", "KEY_LONG": "O|text|b| |dflt"},
-         "template_contents": {"NIC": [{"NETWORK_ID": "$net"}], "NOTE": "at $SITE", "CONTEXT": {"OWN": "x"}}},
+        {
+            "name": "second",
+            "template_id": 0,
+            "cardinality": 1,
+            "user_inputs": {"KEY": "M|text|a", "KEY_LONG": "O|text|b| |dflt"},
+            "template_contents": {"NIC": [{"NETWORK_ID": "$net"}], "NOTE": "at $SITE", "CONTEXT": {"OWN": "x"}},
+        },
     ],
-}  # fmt: skip
+}
 
 
 def test_it_is_written_in_the_old_names_and_read_in_the_new(six, run):
@@ -61,9 +66,12 @@ def test_a_service_gets_what_7_would_give_it(six, run):
     run("oneflow_template", name="values", template=BODY)
     values = {"KEY": 'quote " and\nline, [x]=y', "KEY_LONG": "longer"}
     made = run(
-        "oneflow_service", name="values", template_name="values", user_inputs_values={"SITE": "north"},
+        "oneflow_service",
+        name="values",
+        template_name="values",
+        user_inputs_values={"SITE": "north"},
         roles=[{"name": "second", "user_inputs_values": values, "template_contents": {"CONTEXT": {"MORE": "m"}}}],
-    )  # fmt: skip
+    )
     assert [(role["name"], role["cardinality"]) for role in made["service"]["roles"]] == [("first", 0), ("second", 1)]
     vm = clients(six.a)[0].vm(made["service"]["roles"][1]["nodes"][0]["vm_id"])
     have = vm["USER_TEMPLATE"]
@@ -74,16 +82,22 @@ def test_a_service_gets_what_7_would_give_it(six, run):
     assert context["NETWORK"] == "YES" and "TOKEN" in context, "the VM template's own CONTEXT is not lost"
     assert len(made["service"]["roles"][1]["nodes"][0]["addresses"]) == 1, "the network's id came into the NIC"
     again = run(
-        "oneflow_service", name="values", template_name="values", user_inputs_values={"SITE": "south"},
+        "oneflow_service",
+        name="values",
+        template_name="values",
+        user_inputs_values={"SITE": "south"},
         roles=[{"name": "second", "user_inputs_values": values}],
-    )  # fmt: skip
+    )
     assert again["changed"] is False and again["input_drift"] == ["SITE"]
     assert run("oneflow_service", name="values", state="absent")["changed"]
 
 
 def test_a_template_of_6_that_somebody_made(six, run):
-    old = {"name": "old", "custom_attrs": {"A": "O|text|a| |1"}, "roles": [
-        {"name": "app", "vm_template": 0, "cardinality": 1, "vm_template_contents": 'NOTE="$A"\n'}]}  # fmt: skip
+    old = {
+        "name": "old",
+        "custom_attrs": {"A": "O|text|a| |1"},
+        "roles": [{"name": "app", "vm_template": 0, "cardinality": 1, "vm_template_contents": 'NOTE="$A"\n'}],
+    }
     clients(six.a)[1].create_template(old)
     made = run("oneflow_service", name="old", template_name="old")
     attributes = made["service"]["roles"][0]["nodes"][0]["attributes"]
@@ -103,8 +117,13 @@ def test_what_6_does_not_have(run, check):
 def test_a_value_that_6_would_change(run, check):
     run("oneflow_template", name="values", template=BODY)
     refused = run(
-        "oneflow_service", check=check, name="dollar", template_name="values", user_inputs_values={"SITE": "pa$$word"},
-        roles=[{"name": "second", "user_inputs_values": {"KEY": "k"}}], fails=True,
-    )  # fmt: skip
+        "oneflow_service",
+        check=check,
+        name="dollar",
+        template_name="values",
+        user_inputs_values={"SITE": "pa$$word"},
+        roles=[{"name": "second", "user_inputs_values": {"KEY": "k"}}],
+        fails=True,
+    )
     assert "SITE: OpenNebula 6.10.5 would expand" in refused["msg"] and refused["changed"] is False
     assert "pa$$word" not in refused["msg"]

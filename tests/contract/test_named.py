@@ -24,14 +24,22 @@ def suite(found, folder, *arguments, **variables):
     for letter, zone in (("A", found.a), ("B", found.b)):
         environment[f"CONTRACT_{letter}_ENDPOINT"], environment[f"CONTRACT_{letter}_ONEFLOW"] = zone.endpoint, zone.oneflow
     environment |= {
-        "CONTRACT_A_USERNAME": found.a.username, "CONTRACT_A_PASSWORD": found.a.password, "CONTRACT_A_VM_TEMPLATE": "0",
-        "CONTRACT_A_NETWORK": "0", "CONTRACT_SECOND_USERNAME": found.second[0], "CONTRACT_SECOND_PASSWORD": found.second[1],
-        "CONTRACT_WAIT": "30", "CONTRACT_INTERVAL": "0.05", "CONTRACT_MANY": "20", **variables,
-    }  # fmt: skip
+        "CONTRACT_A_USERNAME": found.a.username,
+        "CONTRACT_A_PASSWORD": found.a.password,
+        "CONTRACT_A_VM_TEMPLATE": "0",
+        "CONTRACT_A_NETWORK": "0",
+        "CONTRACT_SECOND_USERNAME": found.second[0],
+        "CONTRACT_SECOND_PASSWORD": found.second[1],
+        "CONTRACT_WAIT": "30",
+        "CONTRACT_INTERVAL": "0.05",
+        "CONTRACT_MANY": "20",
+        **variables,
+    }
     result = folder / "result.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={result}", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False,
-                          stdin=subprocess.DEVNULL)  # fmt: skip
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False, stdin=subprocess.DEVNULL
+    )
     outcomes = {
         case.get("name", ""): next((part.tag for part in case if part.tag in ("skipped", "failure", "error")), "passed")
         for case in ElementTree.parse(result).getroot().iter("testcase")
@@ -43,18 +51,28 @@ def test_against_zones_that_the_environment_names(tmp_path):
     with targets.lab_federation(tmp_path, "7.4.0") as found:
         before = [snapshot(zone) for zone in found.all()]
         done, outcomes = suite(
-            found, tmp_path, f"{HERE}/test_templates.py", f"{HERE}/test_zones.py", f"{HERE}/test_ids.py", f"{HERE}/test_services.py",
-            "-k", "life or zero or closing or roles or secrets",
-        )  # fmt: skip
+            found,
+            tmp_path,
+            f"{HERE}/test_templates.py",
+            f"{HERE}/test_zones.py",
+            f"{HERE}/test_ids.py",
+            f"{HERE}/test_services.py",
+            "-k",
+            "life or zero or closing or roles or secrets",
+        )
         assert done.returncode == 0, done.stdout
         assert {name for name, outcome in outcomes.items() if outcome == "passed"} >= {
-            "test_life_of_a_template[named]", "test_life_of_a_zone[through a slave-named]", "test_roles_come_and_go[named]",
-        }  # fmt: skip
+            "test_life_of_a_template[named]",
+            "test_life_of_a_zone[through a slave-named]",
+            "test_roles_come_and_go[named]",
+        }
         skipped = {name for name, outcome in outcomes.items() if outcome == "skipped"}
         assert skipped == {
-            "test_everything_is_number_zero", "test_service_zero", "test_closing_and_opening[at the master-named]",
+            "test_everything_is_number_zero",
+            "test_service_zero",
+            "test_closing_and_opening[at the master-named]",
             "test_closing_and_opening[through a slave-named]",
-        }  # fmt: skip
+        }
         assert [snapshot(zone) for zone in found.all()] == before
 
 

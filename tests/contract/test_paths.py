@@ -24,10 +24,15 @@ def tasks(target) -> list[tuple[str, dict, dict]]:
     """(module, options, keywords of the task); `prefix` differs from host to host."""
     body = {
         "roles": [
-            {"name": "app", "template_id": target.a.vm_template, "cardinality": 1, "max_vms": 2,
-             "user_inputs": {"KEY": f"O|password|Secret| |{SECRET}", "PORT": "O|number|Port| |5432"}},
+            {
+                "name": "app",
+                "template_id": target.a.vm_template,
+                "cardinality": 1,
+                "max_vms": 2,
+                "user_inputs": {"KEY": f"O|password|Secret| |{SECRET}", "PORT": "O|number|Port| |5432"},
+            },
         ]
-    }  # fmt: skip
+    }
     name = '{{ prefix }}a "b" ü'
     service = {"name": name, "template_name": name, "wait_interval": target.interval, "wait_timeout": target.wait}
     vm = "{{ r2.service.roles[0].nodes[0].vm_id }}"
@@ -60,21 +65,35 @@ def results(target, tmp_path_factory):
     auth.write_text(f"{target.a.username}:{target.a.password}\n")
     steps: list[dict] = []
     for number, (module, options, keywords) in enumerate(tasks(target)):
-        steps.append({
-            "name": f"Task {number}", f"oneflower.federation.{module}": options, **keywords, "register": f"r{number}",
-            "ignore_errors": True,
-        })  # fmt: skip
+        steps.append(
+            {
+                "name": f"Task {number}",
+                f"oneflower.federation.{module}": options,
+                **keywords,
+                "register": f"r{number}",
+                "ignore_errors": True,
+            }
+        )
     everything = "[" + ", ".join(f"r{number}" for number in range(len(steps))) + "]"
-    steps.append({
-        "name": "Write the results", "connection": "ansible.builtin.local",
-        "ansible.builtin.copy": {"dest": f"{folder}/{{{{ inventory_hostname }}}}.json", "mode": "0600",
-                                 "content": "{{ (" + everything + ") | to_json }}"},
-    })  # fmt: skip
+    steps.append(
+        {
+            "name": "Write the results",
+            "connection": "ansible.builtin.local",
+            "ansible.builtin.copy": {
+                "dest": f"{folder}/{{{{ inventory_hostname }}}}.json",
+                "mode": "0600",
+                "content": "{{ (" + everything + ") | to_json }}",
+            },
+        }
+    )
     connection = {"endpoint": target.a.endpoint, "oneflow_endpoint": target.a.oneflow, "auth_file": str(auth), **target.a.tls}
     play = {
-        "name": "Run everything on both paths", "hosts": "all", "gather_facts": False, "tasks": steps,
+        "name": "Run everything on both paths",
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": steps,
         "module_defaults": {"group/oneflower.federation.opennebula": connection},
-    }  # fmt: skip
+    }
     (folder / "play.yml").write_text(yaml.safe_dump([play], sort_keys=False, allow_unicode=True))
     (folder / "ansible.cfg").write_text("[defaults]\nretry_files_enabled = false\n")
     hosts = {host: f"{PREFIX}{host}-" for host in ("local", "shipped")}

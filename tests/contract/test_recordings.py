@@ -24,11 +24,22 @@ KINDS = {
 }
 # What has to be in the advice.
 ADVICE = {
-    "oneflow/028": "128", "oneflow/030": "'<', '&'", "oneflow/033": "another kind", "oneflow/038": "OneFlow's URL",
-    "oneflow/081": "every input", "oneflow/097": "RUNNING", "oneflow/106": "force", "oneflow/147": "state=absent",
-    "oneflow/225": "networks_values", "xmlrpc/017": "auth_file", "xmlrpc/026": "zone_endpoint", "xmlrpc/045": "own endpoint",
-    "xmlrpc/078": "oneadmin", "xmlrpc/115": "onezone", "xmlrpc/119": "master",
-}  # fmt: skip
+    "oneflow/028": "128",
+    "oneflow/030": "'<', '&'",
+    "oneflow/033": "another kind",
+    "oneflow/038": "OneFlow's URL",
+    "oneflow/081": "every input",
+    "oneflow/097": "RUNNING",
+    "oneflow/106": "force",
+    "oneflow/147": "state=absent",
+    "oneflow/225": "networks_values",
+    "xmlrpc/017": "auth_file",
+    "xmlrpc/026": "zone_endpoint",
+    "xmlrpc/045": "own endpoint",
+    "xmlrpc/078": "oneadmin",
+    "xmlrpc/115": "onezone",
+    "xmlrpc/119": "master",
+}
 
 
 def words(found: recording.Recording) -> tuple[int, str] | None:

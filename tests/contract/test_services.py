@@ -32,11 +32,18 @@ def with_inputs(template):
         user_inputs={"REGION": "O|text|Where| |north", "DEBUG": "M|boolean|Verbose"},
         roles=[
             {"name": "plain", "cardinality": 1},
-            {"name": "db", "cardinality": 1, "user_inputs": {
-                "DB_NAME": "M|text|Name", "DB_PASSWORD": "M|password|Secret", "DB_PORT": "O|number|Port| |5432",
-                "DB_MODES": "O|list-multiple|Modes|a,b,c|a"}},
+            {
+                "name": "db",
+                "cardinality": 1,
+                "user_inputs": {
+                    "DB_NAME": "M|text|Name",
+                    "DB_PASSWORD": "M|password|Secret",
+                    "DB_PORT": "O|number|Port| |5432",
+                    "DB_MODES": "O|list-multiple|Modes|a,b,c|a",
+                },
+            },
         ],
-    )  # fmt: skip
+    )
 
 
 def node(result, role="app", place=0):
@@ -46,20 +53,29 @@ def node(result, role="app", place=0):
 def test_inputs_arrive(run, twice, name, with_inputs):
     values = {"DB_NAME": 'my "db", ünï\nsecond line', "DB_PASSWORD": SECRET, "DB_MODES": ["a", "c"]}
     task = {
-        "name": name("s"), "template_id": with_inputs, "user_inputs_values": {"DEBUG": True},
+        "name": name("s"),
+        "template_id": with_inputs,
+        "user_inputs_values": {"DEBUG": True},
         "roles": [{"name": "db", "user_inputs_values": values}],
-    }  # fmt: skip
+    }
     made = twice("oneflow_service", **task)
     service = made["service"]
     assert (service["name"], service["state"], service["state_id"]) == (name("s"), "RUNNING", 2)
     assert [(role["name"], role["state"], role["cardinality"], len(role["nodes"])) for role in service["roles"]] == [
-        ("plain", "RUNNING", 1, 1), ("db", "RUNNING", 1, 1),
-    ]  # fmt: skip
+        ("plain", "RUNNING", 1, 1),
+        ("db", "RUNNING", 1, 1),
+    ]
     found = node(made, "db")
     assert found["state"] == "ACTIVE" and found["lcm_state"] == "RUNNING"
     have = {key: found["attributes"].get(key) for key in ("DB_NAME", "DB_PORT", "DB_MODES", "REGION", "DEBUG", "ROLE_NAME")}
-    assert have == {"DB_NAME": values["DB_NAME"], "DB_PORT": "5432", "DB_MODES": "a,c", "REGION": "north", "DEBUG": "YES",
-                    "ROLE_NAME": "db"}  # fmt: skip
+    assert have == {
+        "DB_NAME": values["DB_NAME"],
+        "DB_PORT": "5432",
+        "DB_MODES": "a,c",
+        "REGION": "north",
+        "DEBUG": "YES",
+        "ROLE_NAME": "db",
+    }
     plain = node(made, "plain")["attributes"]
     assert plain["REGION"] == "north" and "DB_NAME" not in plain and plain["ROLE_NAME"] == "plain"
     assert found["attributes"]["DB_PASSWORD"] == "********" and SECRET in made["_secrets"]
@@ -70,14 +86,15 @@ def test_inputs_arrive(run, twice, name, with_inputs):
 def test_values_and_context_in_the_vm(run, name, with_inputs, oned):
     """What a guest reads at its first boot: the inputs and the VM template's own CONTEXT."""
     roles = [{"name": "db", "user_inputs_values": {"DB_NAME": 'a "b"', "DB_PASSWORD": "x"}}]
-    made = run(
-        "oneflow_service", name=name("s"), template_id=with_inputs, user_inputs_values={"DEBUG": False}, roles=roles
-    )  # fmt: skip
+    made = run("oneflow_service", name=name("s"), template_id=with_inputs, user_inputs_values={"DEBUG": False}, roles=roles)
     vm = oned.vm(node(made, "db")["vm_id"])
     context = vm["TEMPLATE"]["CONTEXT"]
     assert {key: context.get(key) for key in ("DB_NAME", "DB_PORT", "REGION", "DEBUG")} == {
-        "DB_NAME": 'a "b"', "DB_PORT": "5432", "REGION": "north", "DEBUG": "NO",
-    }  # fmt: skip
+        "DB_NAME": 'a "b"',
+        "DB_PORT": "5432",
+        "REGION": "north",
+        "DEBUG": "NO",
+    }
     own = oned.call("template.info", int(vm["TEMPLATE"]["TEMPLATE_ID"]), False, False)["TEMPLATE"].get("CONTEXT") or {}
     assert set(own) <= set(context), "the CONTEXT of the VM template is still there"
 
@@ -87,8 +104,15 @@ def test_missing_and_wrong_inputs_are_named_at_once(run, name, with_inputs, flow
     roles = [{"name": "db", "user_inputs_values": {"DB_NMAE": "x", "DB_PORT": "abc", "DB_MODES": "d"}}, {"name": "dbb"}]
     for check in (True, False):
         text = run("oneflow_service", name=name("s"), template_id=with_inputs, roles=roles, check=check, fails=True)["msg"]
-        for part in ("DEBUG: is mandatory", "DB_NAME: is mandatory", "DB_PASSWORD: is mandatory", "did you mean DB_NAME?",
-                     "'abc' is no number", "'d' is not one of a, b, c", "no role 'dbb'"):  # fmt: skip
+        for part in (
+            "DEBUG: is mandatory",
+            "DB_NAME: is mandatory",
+            "DB_PASSWORD: is mandatory",
+            "did you mean DB_NAME?",
+            "'abc' is no number",
+            "'d' is not one of a, b, c",
+            "no role 'dbb'",
+        ):
             assert part in text, text
     assert flow.services() == before
 
@@ -124,9 +148,7 @@ def test_networks(run, name, template, target):
     )
     made = run("oneflow_service", name=name("default"), template_id=number)
     assert len(node(made)["addresses"]) >= 1
-    given = run(
-        "oneflow_service", name=name("given"), template_id=number, networks_values=[{"net": {"id": target.a.network}}]
-    )  # fmt: skip
+    given = run("oneflow_service", name=name("given"), template_id=number, networks_values=[{"net": {"id": target.a.network}}])
     assert len(node(given)["addresses"]) >= 1
     wrong = run("oneflow_service", name=name("x"), template_id=number, networks_values=[{"nte": {"id": 0}}], fails=True)
     assert "network nte: the template declares no such network" in wrong["msg"]
@@ -222,15 +244,24 @@ def test_absent_waits_until_the_vms_are_gone(run, name, template, oned):
 
 
 def test_scaling_by_name(run, twice, name, template):
-    run("oneflow_service", name=name("s"), template_id=template(
-        roles=[{"name": "other", "cardinality": 0}, {"name": "app", "cardinality": 1, "max_vms": 2}]))  # fmt: skip
+    run(
+        "oneflow_service",
+        name=name("s"),
+        template_id=template(roles=[{"name": "other", "cardinality": 0}, {"name": "app", "cardinality": 1, "max_vms": 2}]),
+    )
     up = twice("oneflow_service", name=name("s"), roles=[{"name": "app", "cardinality": 2}])
     assert len(up["service"]["roles"][1]["nodes"]) == 2 and up["service"]["state"] == "RUNNING"
     assert (up["diff"]["before"]["roles"]["app"], up["diff"]["after"]["roles"]["app"]) == (1, 2)
     refused = run("oneflow_service", name=name("s"), roles=[{"name": "app", "cardinality": 3}], fails=True)
     assert "Maximum cardinality is 2" in refused["msg"] and "force_scale" in refused["error"]["hint"]
-    assert len(twice("oneflow_service", name=name("s"), force_scale=True, roles=[{"name": "app", "cardinality": 3}])["service"][
-        "roles"][1]["nodes"]) == 3  # fmt: skip
+    assert (
+        len(
+            twice("oneflow_service", name=name("s"), force_scale=True, roles=[{"name": "app", "cardinality": 3}])["service"][
+                "roles"
+            ][1]["nodes"]
+        )
+        == 3
+    )
     down = twice("oneflow_service", name=name("s"), roles=[{"name": "app", "cardinality": 0}])
     assert down["service"]["roles"][1]["nodes"] == [] and down["service"]["state"] == "RUNNING"
     unknown = run("oneflow_service", name=name("s"), roles=[{"name": "ap", "cardinality": 1}], fails=True)
@@ -260,9 +291,13 @@ def test_rename_owner_and_mode(run, twice, name, template, second):
 def test_roles_come_and_go(run, twice, name, template, target):
     run("oneflow_service", name=name("s"), template_id=template())
     extra = {
-        "name": "extra", "template_id": target.a.vm_template, "cardinality": 1, "parents": ["app"],
-        "user_inputs_values": {"EXTRA_MODE": "blue"}, "template_contents": {"NOTE": "added"},
-    }  # fmt: skip
+        "name": "extra",
+        "template_id": target.a.vm_template,
+        "cardinality": 1,
+        "parents": ["app"],
+        "user_inputs_values": {"EXTRA_MODE": "blue"},
+        "template_contents": {"NOTE": "added"},
+    }
     added = twice("oneflow_service", name=name("s"), roles=[extra])
     assert [role["name"] for role in added["service"]["roles"]] == ["app", "extra"]
     assert node(added, "extra")["attributes"]["EXTRA_MODE"] == "blue" and node(added, "extra")["attributes"]["NOTE"] == "added"

@@ -19,12 +19,23 @@ def body(target):
         "deployment": "straight",
         "user_inputs": {"REGION": "O|text|Where| |north"},
         "roles": [
-            {"name": "db", "template_id": target.a.vm_template, "cardinality": 0,
-             "user_inputs": {"DB_PASSWORD": "M|password|Secret| |default-s3cret", "DB_PORT": "O|number|Port| |5432"}},
-            {"name": "web", "template_id": target.a.vm_template, "cardinality": 0, "parents": ["db"], "min_vms": 0, "max_vms": 3,
-             "template_contents": {"MEMORY": 64, "CONTEXT": {"GREETING": "say \"hi\"", "TOKEN": True}}},
+            {
+                "name": "db",
+                "template_id": target.a.vm_template,
+                "cardinality": 0,
+                "user_inputs": {"DB_PASSWORD": "M|password|Secret| |default-s3cret", "DB_PORT": "O|number|Port| |5432"},
+            },
+            {
+                "name": "web",
+                "template_id": target.a.vm_template,
+                "cardinality": 0,
+                "parents": ["db"],
+                "min_vms": 0,
+                "max_vms": 3,
+                "template_contents": {"MEMORY": 64, "CONTEXT": {"GREETING": 'say "hi"', "TOKEN": True}},
+            },
         ],
-    }  # fmt: skip
+    }
 
 
 def test_life_of_a_template(run, twice, name, body, target, flow):
@@ -71,8 +82,10 @@ def test_rename_and_back(run, twice, name, body):
     number = run("oneflow_template", name=name("one"), template=body)["template"]["id"]
     renamed = twice("oneflow_template", name=name("one"), new_name=name("two"))
     assert (renamed["template"]["id"], renamed["template"]["name"], renamed["template"]["body"]["name"]) == (
-        number, name("two"), name("two"),
-    )  # fmt: skip
+        number,
+        name("two"),
+        name("two"),
+    )
     back = twice("oneflow_template", id=number, name=name("one"), template={**body, "description": "and a new text"})
     assert back["template"]["name"] == back["template"]["body"]["name"] == name("one")
 
@@ -96,17 +109,20 @@ def test_clone(run, twice, name, body, oned, target):
     assert copy["id"] != number and copy["body"]["name"] == name("two")
     assert copy["body"]["roles"][0]["template_id"] == target.a.vm_template, "the VM templates are not cloned unasked"
     changed = {**body, "description": "another"}
-    assert twice("oneflow_template", name=name("three"), clone_of=str(number), template=changed)["template"]["body"][
-        "description"
-    ] == "another"  # fmt: skip
+    assert (
+        twice("oneflow_template", name=name("three"), clone_of=str(number), template=changed)["template"]["body"]["description"]
+        == "another"
+    )
     deep = run("oneflow_template", name=name("four"), clone_of=name("one"), clone_mode="templates")["template"]
     cloned = {role["template_id"] for role in deep["body"]["roles"]}
     assert target.a.vm_template not in cloned
     assert run("oneflow_template", name=name("four"), state="absent", delete_type="templates")["changed"]
     for template in cloned:
         assert is_gone(lambda template=template: oned.call("template.info", template, False, False))
-    assert "no service template 'never-there' to clone" in run(
-        "oneflow_template", name=name("five"), clone_of="never-there", fails=True)["msg"]  # fmt: skip
+    assert (
+        "no service template 'never-there' to clone"
+        in run("oneflow_template", name=name("five"), clone_of="never-there", fails=True)["msg"]
+    )
 
 
 def test_what_the_server_and_others_added_is_no_change(run, name, body, flow):
@@ -118,27 +134,47 @@ def test_what_the_server_and_others_added_is_no_change(run, name, body, flow):
 
 
 def test_limits_and_policies(run, twice, name, target):
-    role = {"name": "app", "template_id": target.a.vm_template, "cardinality": 1, "min_vms": 1, "max_vms": 3, "cooldown": 5,
-            "shutdown_action": "terminate-hard",
-            "elasticity_policies": [{"type": "CHANGE", "adjust": 1, "expression": "CPU > 60", "period_number": 3, "period": 30}],
-            "scheduled_policies": [{"type": "CARDINALITY", "adjust": 2, "recurrence": "0 9 * * *"}]}  # fmt: skip
+    role = {
+        "name": "app",
+        "template_id": target.a.vm_template,
+        "cardinality": 1,
+        "min_vms": 1,
+        "max_vms": 3,
+        "cooldown": 5,
+        "shutdown_action": "terminate-hard",
+        "elasticity_policies": [{"type": "CHANGE", "adjust": 1, "expression": "CPU > 60", "period_number": 3, "period": 30}],
+        "scheduled_policies": [{"type": "CARDINALITY", "adjust": 2, "recurrence": "0 9 * * *"}],
+    }
     twice("oneflow_template", name=name(), template={"roles": [role]})
     role["elasticity_policies"][0]["expression"] = "CPU > 80"
     role["max_vms"] = 4
     changed = twice("oneflow_template", name=name(), template={"roles": [role]})["template"]["body"]["roles"][0]
     assert changed["elasticity_policies"][0]["expression"] == "CPU > 80" and changed["max_vms"] == 4
     del role["scheduled_policies"]
-    assert "scheduled_policies" not in twice("oneflow_template", name=name(), template={"roles": [role]})["template"]["body"][
-        "roles"][0]  # fmt: skip
+    assert (
+        "scheduled_policies"
+        not in twice("oneflow_template", name=name(), template={"roles": [role]})["template"]["body"]["roles"][0]
+    )
 
 
 def test_both_spellings_are_one(run, name, target):
     contents = 'MEMORY="64"\nCONTEXT=[ GREETING="say \\"hi\\"", TOKEN="YES" ]\n'
-    old = {"custom_attrs": {"A": "O|text|a"}, "roles": [
-        {"name": "web", "vm_template": target.a.vm_template, "cardinality": 0, "vm_template_contents": contents}]}  # fmt: skip
-    new = {"user_inputs": {"A": "O|text|a"}, "roles": [
-        {"name": "web", "template_id": str(target.a.vm_template), "cardinality": "0", "type": "vm",
-         "template_contents": {"MEMORY": 64, "CONTEXT": {"GREETING": 'say "hi"', "TOKEN": "YES"}}}]}  # fmt: skip
+    old = {
+        "custom_attrs": {"A": "O|text|a"},
+        "roles": [{"name": "web", "vm_template": target.a.vm_template, "cardinality": 0, "vm_template_contents": contents}],
+    }
+    new = {
+        "user_inputs": {"A": "O|text|a"},
+        "roles": [
+            {
+                "name": "web",
+                "template_id": str(target.a.vm_template),
+                "cardinality": "0",
+                "type": "vm",
+                "template_contents": {"MEMORY": 64, "CONTEXT": {"GREETING": 'say "hi"', "TOKEN": "YES"}},
+            }
+        ],
+    }
     assert run("oneflow_template", name=name(), template=old)["changed"]
     assert run("oneflow_template", name=name(), template=new)["changed"] is False
     assert run("oneflow_template", name=name(), template=old)["changed"] is False

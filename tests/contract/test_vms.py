@@ -7,9 +7,17 @@ import pytest
 from contract_run import KEPT
 
 NASTY = {
-    "QUOTED": 'say "hi"', "LINES": "one\ntwo", "UNI": "ünï ☃", "MARKUP": "<a>&amp; b</a>", "NUMBER": 5, "FLAG": True,
-    "BACKSLASH": "end\\", "DOLLAR": "$HOME ${x}", "BRACKETS": "[x], y=z", "VECTOR": {"A": "1", "B": 'q"q'},
-}  # fmt: skip
+    "QUOTED": 'say "hi"',
+    "LINES": "one\ntwo",
+    "UNI": "ünï ☃",
+    "MARKUP": "<a>&amp; b</a>",
+    "NUMBER": 5,
+    "FLAG": True,
+    "BACKSLASH": "end\\",
+    "DOLLAR": "$HOME ${x}",
+    "BRACKETS": "[x], y=z",
+    "VECTOR": {"A": "1", "B": 'q"q'},
+}
 STORED = {**NASTY, "NUMBER": "5", "FLAG": "YES"}
 
 
@@ -18,13 +26,21 @@ def shop(target, request):
     """One running service for the tests of this file."""
     from contract_run import run_task
 
-    body = {"user_inputs": {"ADMIN": "M|password|Secret"}, "roles": [
-        {"name": name, "template_id": target.a.vm_template, "cardinality": count} for name, count in (("web", 2), ("db", 1))]}  # fmt: skip
+    body = {
+        "user_inputs": {"ADMIN": "M|password|Secret"},
+        "roles": [
+            {"name": name, "template_id": target.a.vm_template, "cardinality": count} for name, count in (("web", 2), ("db", 1))
+        ],
+    }
     run_task("oneflow_template", target.a, target, name=KEPT + "shop", template=body)
     result = run_task(
-        "oneflow_service", target.a, target, name=KEPT + "shop", template_name=KEPT + "shop",
+        "oneflow_service",
+        target.a,
+        target,
+        name=KEPT + "shop",
+        template_name=KEPT + "shop",
         user_inputs_values={"ADMIN": "hidden-value"},
-    )  # fmt: skip
+    )
     assert not result.get("failed"), result
     return result["service"]
 

@@ -30,9 +30,16 @@ class Lab:
 
     def run(self, *command: str, check: bool = True, timeout: float = 600) -> str:
         done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=timeout, check=False,
-        )  # fmt: skip
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
         assert done.returncode == 0 or not check, f"{' '.join(command)} -> {done.returncode}\n{done.stdout[-6000:]}"
         return done.stdout
 
@@ -50,10 +57,18 @@ class Lab:
 
     def playbook_command(self, name: str, *arguments: str) -> list[str]:
         return [
-            "nsenter", f"--net=/run/netns/{NAME}-mgmt", "env", f"PATH={ROOT}/.venv/bin:{os.environ['PATH']}",
-            "ansible-playbook", "-i", "inventories/lab", f"playbooks/{name}.yml",
-            "-e", f"federation_report_path={self.report_path}", *arguments,
-        ]  # fmt: skip
+            "nsenter",
+            f"--net=/run/netns/{NAME}-mgmt",
+            "env",
+            f"PATH={ROOT}/.venv/bin:{os.environ['PATH']}",
+            "ansible-playbook",
+            "-i",
+            "inventories/lab",
+            f"playbooks/{name}.yml",
+            "-e",
+            f"federation_report_path={self.report_path}",
+            *arguments,
+        ]
 
     def playbook(self, name: str, *arguments: str, check: bool = True) -> str:
         return self.run(*self.playbook_command(name, *arguments), check=check)
@@ -74,7 +89,7 @@ class Lab:
 
 def changes(output: str) -> dict[str, int]:
     """Changed tasks per host, from the recap."""
-    recap = output[output.rindex("PLAY RECAP"):]
+    recap = output[output.rindex("PLAY RECAP") :]
     return {host: int(count) for host, count in re.findall(r"^(\S+) .*changed=(\d+)", recap, flags=re.MULTILINE)}
 
 

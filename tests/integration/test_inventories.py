@@ -17,10 +17,16 @@ INVENTORY = ROOT / "inventories" / "three-zones-wireguard"
 def plan(inventory: Path, playbook: str = "playbooks/plan.yml", **environment: str) -> str:
     """Output of the README's `ansible-playbook -i YOUR-INVENTORY playbooks/plan.yml`, without any network."""
     done = subprocess.run(
-        ["unshare", "--net", "ansible-playbook", "-i", str(inventory), playbook], cwd=ROOT,
+        ["unshare", "--net", "ansible-playbook", "-i", str(inventory), playbook],
+        cwd=ROOT,
         env={**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "ANSIBLE_FORCE_COLOR": "0", **environment},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 2, done.stdout
     return done.stdout
 

@@ -130,8 +130,13 @@ def test_flushed_rules_are_loaded_again_and_the_tunnel_stays(first_run, lab):
 @pytest.fixture
 def leaked(lab):
     """Count packets with private source addresses as they come off the gateways' WAN links."""
-    lab.lab("exec", "inet", "nft", "add table ip seen; add chain ip seen came { type filter hook prerouting priority raw; };"
-            " add rule ip seen came ip saddr 10.0.0.0/8 counter")  # fmt: skip
+    lab.lab(
+        "exec",
+        "inet",
+        "nft",
+        "add table ip seen; add chain ip seen came { type filter hook prerouting priority raw; };"
+        " add rule ip seen came ip saddr 10.0.0.0/8 counter",
+    )
     yield lambda: int(re.search(r"packets (\d+)", lab.lab("exec", "inet", "nft", "list", "table", "ip", "seen"))[1])
     lab.lab("exec", "inet", "nft", "delete", "table", "ip", "seen")
 
@@ -192,9 +197,15 @@ def test_survives_a_new_public_address_of_a_site(first_run, lab):
 def kill_at(lab, step: int) -> None:
     """Start the walkthrough and kill it, workers and all, a little after a step began."""
     process = subprocess.Popen(
-        lab.playbook_command("walkthrough"), cwd=ROOT, env=lab.environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
+        lab.playbook_command("walkthrough"),
+        cwd=ROOT,
+        env=lab.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     reached = False
     for line in process.stdout:
         if f"Step {step} of 12" in line:
@@ -215,7 +226,7 @@ def test_a_vm_that_does_not_boot_is_named_and_its_site_alone_fails(first_run, la
     kill_at(lab, 6)
     lab.fault("b", "vm-faults", step="boot", times=1)
     output = lab.playbook("walkthrough", check=False)
-    recap = output[output.rindex("PLAY RECAP"):]
+    recap = output[output.rindex("PLAY RECAP") :]
     failed = set(re.findall(r"^(\S+) .*failed=1", recap, flags=re.MULTILINE))
     # The verification runs on the coordinator, and the federation is not what the plan says.
     assert failed == {"zone-a", "zone-b"}

@@ -73,6 +73,7 @@ def test_units_start_at_boot_and_run(host):
         service = host.service(unit)
         assert (service.is_enabled, service.is_running) == (True, True), unit
     assert host.check_output("systemctl is-system-running --wait") == "running"
+
     # The firewall is in force before the tunnel is up.
     def since(unit):
         return int(host.service(unit).systemd_properties["ActiveEnterTimestampMonotonic"])
@@ -163,7 +164,7 @@ def test_what_belongs_in_the_tunnel_never_leaves_by_another_way(host, name):
     rules = statements([entry["rule"] for entry in listed if entry.get("rule", {}).get("chain") == "output"])
     ((matched, verdict),) = rules
     assert (matched["oifname"], verdict) == ("wg0", "drop")
-    assert "oifname != \"wg0\"" in host.check_output("nft list chain inet oneflower output")
+    assert 'oifname != "wg0"' in host.check_output("nft list chain inet oneflower output")
     kept = [ipaddress.ip_network(network) for peer in ALLOWED[name] for network in peer]
     covered = [piece for entry in matched["daddr"]["set"] for piece in networks(entry)]
     assert all(any(network.subnet_of(piece) for piece in covered) for network in kept)

@@ -8,9 +8,9 @@ import os
 import subprocess
 import threading
 import time
+import typing as t
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,9 +22,9 @@ CONTROLLER = "192.0.2.1"
 CLONE_NEWNET = 0x40000000
 
 
-def in_namespace(namespace: str, function: Callable[[], Any]) -> Any:
+def in_namespace(namespace: str, function: Callable[[], t.Any]) -> t.Any:
     """Call `function` in a thread that is in a network namespace; sockets it makes stay there."""
-    result: list[Any] = []
+    result: list[t.Any] = []
 
     def work() -> None:
         with open(f"/run/netns/{namespace}", "rb") as handle:
@@ -90,9 +90,16 @@ class Federation:
 
     def lab(self, *arguments: str, check: bool = True) -> str:
         done = subprocess.run(
-            [str(ROOT / ".venv/bin/python"), "-m", "lab", *arguments], cwd=ROOT, env=self.environment,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, check=False,
-        )  # fmt: skip
+            [str(ROOT / ".venv/bin/python"), "-m", "lab", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+            check=False,
+        )
         assert done.returncode == 0 or not check, f"{arguments} -> {done.returncode}\n{done.stdout[-4000:]}"
         return done.stdout
 

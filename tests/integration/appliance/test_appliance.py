@@ -112,10 +112,11 @@ def test_keepalive_changed_through_a_user_attribute(nodes):
 def test_wrong_ca(federation, nodes):
     other = "/etc/ssl/certs/ssl-cert-snakeoil.pem"
     nodes[0].inside(
-        "sh", "-c",
+        "sh",
+        "-c",
         f"mkdir -p /etc/ssl/certs; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj /CN=other "
         f"-addext basicConstraints=critical,CA:TRUE -keyout /dev/null -out {other} 2>/dev/null",
-    )  # fmt: skip
+    )
     wrong = nodes[0].inside("base64", "-w0", other).strip()
     nodes[0].context(**federation.node_context(FL_SSL_CA_CERTFILE=wrong))
     nodes[0].wait(20, lambda held: "not signed by the CA" in held.get("FL_ERROR", "") and held["READY"] == "NO")

@@ -36,9 +36,16 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b"hello", ("203.0
 
 def lab(*arguments: str, check: bool = True) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "lab", *arguments], cwd=ROOT, env={**os.environ, "ONEFLOWER_LAB": NAME},
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "lab", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "ONEFLOWER_LAB": NAME},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0 or not check, done.stdout
     return done.stdout
 
@@ -129,9 +136,14 @@ def test_firewall_forgets_an_idle_flow():
     default = lab("exec", "inet", "sysctl", "-n", timeout).strip()
     lab("exec", "inet", "sysctl", "-qw", f"{timeout}=3")
     opened = (
-        "nft", "insert", "rule", "inet", "internet", "forwarding",
+        "nft",
+        "insert",
+        "rule",
+        "inet",
+        "internet",
+        "forwarding",
         "tcp dport 9000 tcp flags & (syn|ack) == syn ct state new accept",
-    )  # fmt: skip
+    )
     lab("exec", "inet", *opened)
     server = subprocess.Popen(
         ["nsenter", f"--net=/run/netns/{NAME}-gw-a", sys.executable, "-c", IDLE_SERVER], stdout=subprocess.PIPE, text=True
@@ -217,9 +229,14 @@ def read_until(controller: int, wanted: bytes, seconds: float = 20) -> bytes:
 def test_console_is_a_terminal_in_the_host():
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "lab", "console", "gw-b"], cwd=ROOT, env={**os.environ, "ONEFLOWER_LAB": NAME},
-        stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "lab", "console", "gw-b"],
+        cwd=ROOT,
+        env={**os.environ, "ONEFLOWER_LAB": NAME},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
     os.close(terminal)
     try:
         read_until(controller, rb"root@gw-b:~# ")  # what is typed before is lost
@@ -329,8 +346,10 @@ def test_up_goes_on_where_a_killed_one_stopped():
     Path(f"/run/netns/{NAME}-gw-b").touch()
     for host in ("gw-c", "line-c"):
         subprocess.run(["ip", "netns", "add", f"{NAME}-{host}"], check=True)
-    subprocess.run(["ip", "link", "add", "wan", "netns", f"{NAME}-gw-c", "type", "veth",
-                    "peer", "name", "gw", "netns", f"{NAME}-line-c"], check=True)  # fmt: skip
+    subprocess.run(
+        ["ip", "link", "add", "wan", "netns", f"{NAME}-gw-c", "type", "veth", "peer", "name", "gw", "netns", f"{NAME}-line-c"],
+        check=True,
+    )
     (Path(f"/run/{NAME}-lab") / "hosts/gw-b/upper/etc").mkdir(parents=True)
     (Path(f"/run/{NAME}-lab") / "hosts/gw-b/host_key").touch()
     Path("/sys/fs/cgroup/systemd" if Path("/sys/fs/cgroup/systemd").is_dir() else "/sys/fs/cgroup", f"lab-{NAME}-gw-a").mkdir()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import threading
+import typing as t
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from lab.zone.gate_api import escape_attributes
 from lab.zone.template_text import Template
@@ -25,7 +25,7 @@ class Gate:
         gate = self
 
         class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_arguments: Any) -> None:
+            def log_message(self, *_arguments: t.Any) -> None:
                 pass
 
             def _answer(self, code: int, body: bytes = b"") -> None:
@@ -64,11 +64,11 @@ class Gate:
         self.url = f"http://{address[0]}:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
-    def show(self, vm: int) -> dict[str, Any]:
+    def show(self, vm: int) -> dict[str, t.Any]:
         # An empty XML element becomes an empty object in the real one's JSON.
         return {"VM": {"ID": str(vm), "USER_TEMPLATE": {name: value or {} for name, value in self.attributes[vm].items()}}}
 
-    def service(self) -> dict[str, Any]:
+    def service(self) -> dict[str, t.Any]:
         return {
             "SERVICE": {
                 "roles": [

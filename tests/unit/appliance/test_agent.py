@@ -90,8 +90,13 @@ class World:
         return self.gate.held
 
 
-NODE = {"FL_ROLE": "supernode", "FL_SUPERLINK_ADDRESS": "10.10.10.5:9092", "FL_SSL_CA_CERTFILE": CA_B64, "FL_NUM_PARTITIONS": "4",
-        "FL_PARTITION_OFFSET": "2"}  # fmt: skip
+NODE = {
+    "FL_ROLE": "supernode",
+    "FL_SUPERLINK_ADDRESS": "10.10.10.5:9092",
+    "FL_SSL_CA_CERTFILE": CA_B64,
+    "FL_NUM_PARTITIONS": "4",
+    "FL_PARTITION_OFFSET": "2",
+}
 
 
 @pytest.fixture
@@ -300,6 +305,7 @@ class TestSuperNode:
 
     def test_onegate_that_fails_is_waited_for(self, world, handshake):
         """Only the answer that there is no service lets CONTEXT decide; a sibling might hold that partition."""
+
         def broken():
             raise agent.GateError("OneGate answers GET /service with 500", 500)
 
@@ -326,9 +332,10 @@ class TestSuperLink:
 
         monkeypatch.setattr(node_roles.tls, "handshake", served)
         world.units.states["flower-superlink"] = {
-            "pid": 1, "channels": [],
+            "pid": 1,
+            "channels": [],
             "servers": [{"addresses": ["0.0.0.0:9092"], "options": {"grpc.keepalive_time_ms": 60000}}],
-        }  # fmt: skip
+        }
         world.context(FL_ROLE="superlink", FL_CERT_EXTRA_SAN="IP:203.0.113.2")
         return world
 

@@ -118,9 +118,14 @@ def grpc():
         return channel
 
     return types.SimpleNamespace(
-        secure_channel=secure_channel, insecure_channel=insecure_channel, server=server, intercept_channel=intercept_channel,
-        UnaryUnaryClientInterceptor=object, StatusCode=enum.Enum("StatusCode", "OK UNAVAILABLE"), seen=seen,
-    )  # fmt: skip
+        secure_channel=secure_channel,
+        insecure_channel=insecure_channel,
+        server=server,
+        intercept_channel=intercept_channel,
+        UnaryUnaryClientInterceptor=object,
+        StatusCode=enum.Enum("StatusCode", "OK UNAVAILABLE"),
+        seen=seen,
+    )
 
 
 class TestKeepalive:

@@ -73,10 +73,16 @@ def test_a_run_from_request_to_result(world):
     progress(world, "r1", status="finished", round=2, losses=[0.5, 0.01], partitions=[0, 1, 2, 3], nodes=4, seconds=14.0)
     attributes = tick(world)
     assert attributes == {
-        "FL_RUN_ID": "r1", "FL_RUN_STATUS": "finished", "FL_RUN_ROUND": "2", "FL_RUN_ROUNDS": "2",
-        "FL_RUN_LOSS": "0.500000,0.010000", "FL_RUN_NODES": "4",
-        "FL_RUN_PARTITIONS": "0,1,2,3", "FL_RUN_ERROR": "", "FL_RUN_SECONDS": "14.0",
-    }  # fmt: skip
+        "FL_RUN_ID": "r1",
+        "FL_RUN_STATUS": "finished",
+        "FL_RUN_ROUND": "2",
+        "FL_RUN_ROUNDS": "2",
+        "FL_RUN_LOSS": "0.500000,0.010000",
+        "FL_RUN_NODES": "4",
+        "FL_RUN_PARTITIONS": "0,1,2,3",
+        "FL_RUN_ERROR": "",
+        "FL_RUN_SECONDS": "14.0",
+    }
 
 
 def test_one_request_one_run(world):

@@ -12,19 +12,34 @@ FOLDER = Path(__file__).resolve().parents[2] / "fixtures" / "recordings"
 APIS = {"oneflow": "oneflow", "xmlrpc": "xmlrpc", "onegate": "onegate"}
 # Recordings of two directories made within the same second: what has to come first.
 _AFTER = {
-    "xmlrpc/001": "oneflow/094", "oneflow/095": "xmlrpc/003",
-    "xmlrpc/004": "oneflow/121", "xmlrpc/007": "oneflow/121", "oneflow/122": "xmlrpc/007",
-    "xmlrpc/008": "oneflow/123", "oneflow/124": "xmlrpc/008",
-    "xmlrpc/009": "oneflow/126", "oneflow/127": "xmlrpc/010",
-    "xmlrpc/011": "oneflow/128", "oneflow/129": "xmlrpc/011",
-    "xmlrpc/012": "oneflow/155", "oneflow/156": "xmlrpc/012",
-    "xmlrpc/013": "oneflow/164", "oneflow/165": "xmlrpc/013",
-    "xmlrpc/014": "oneflow/165", "oneflow/166": "xmlrpc/014",
-    "xmlrpc/015": "oneflow/166", "oneflow/167": "xmlrpc/015",
-    "oneflow/195": "xmlrpc/117", "xmlrpc/118": "oneflow/195", "oneflow/196": "xmlrpc/123", "xmlrpc/124": "oneflow/196",
-    "onegate/001": "oneflow/200", "oneflow/201": "onegate/017",
-    "xmlrpc/127": "oneflow/249", "oneflow/250": "xmlrpc/127",
-}  # fmt: skip
+    "xmlrpc/001": "oneflow/094",
+    "oneflow/095": "xmlrpc/003",
+    "xmlrpc/004": "oneflow/121",
+    "xmlrpc/007": "oneflow/121",
+    "oneflow/122": "xmlrpc/007",
+    "xmlrpc/008": "oneflow/123",
+    "oneflow/124": "xmlrpc/008",
+    "xmlrpc/009": "oneflow/126",
+    "oneflow/127": "xmlrpc/010",
+    "xmlrpc/011": "oneflow/128",
+    "oneflow/129": "xmlrpc/011",
+    "xmlrpc/012": "oneflow/155",
+    "oneflow/156": "xmlrpc/012",
+    "xmlrpc/013": "oneflow/164",
+    "oneflow/165": "xmlrpc/013",
+    "xmlrpc/014": "oneflow/165",
+    "oneflow/166": "xmlrpc/014",
+    "xmlrpc/015": "oneflow/166",
+    "oneflow/167": "xmlrpc/015",
+    "oneflow/195": "xmlrpc/117",
+    "xmlrpc/118": "oneflow/195",
+    "oneflow/196": "xmlrpc/123",
+    "xmlrpc/124": "oneflow/196",
+    "onegate/001": "oneflow/200",
+    "oneflow/201": "onegate/017",
+    "xmlrpc/127": "oneflow/249",
+    "oneflow/250": "xmlrpc/127",
+}
 
 
 @dataclasses.dataclass
@@ -72,9 +87,18 @@ def read(path: Path) -> Recording:
     zone = re.search(r"zone (\w)", header)
     body = body.removesuffix("\n")
     return Recording(
-        path.parent.name, int(path.name[:3]), path.stem[4:], zone.group(1) if zone else "a", verb, target, headers, body,
-        int(status_line.split()[1]), answer_headers, answer,
-    )  # fmt: skip
+        path.parent.name,
+        int(path.name[:3]),
+        path.stem[4:],
+        zone.group(1) if zone else "a",
+        verb,
+        target,
+        headers,
+        body,
+        int(status_line.split()[1]),
+        answer_headers,
+        answer,
+    )
 
 
 def time_of(path: Path) -> str:

@@ -14,9 +14,9 @@ import difflib
 import http.client
 import json
 import re
+import typing as t
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from recording import Recording, all_recordings
 from zones import PASSWORD, admin, body, config, flow, one, running, token, until, vm
@@ -37,7 +37,7 @@ _IGNORED_HEADERS = ("content-length", "date", "connection", "keep-alive")
 class Story:
     """What was done between the recordings without being recorded; `before_<kind>_<number>` runs before that one."""
 
-    def __init__(self, zones: dict[str, Any]) -> None:
+    def __init__(self, zones: dict[str, t.Any]) -> None:
         self.zones = zones
         self.a, self.b, self.c = zones["a"], zones["b"], zones["c"]
 
@@ -114,7 +114,7 @@ class Story:
         admin(self.c, "POST", "/components", {"name": "oned", "state": "running"})
 
     def before_onegate_001(self) -> None:
-        role: dict[str, Any] = {"name": "app", "type": "vm", "cardinality": 1, "template_id": 0}
+        role: dict[str, t.Any] = {"name": "app", "type": "vm", "cardinality": 1, "template_id": 0}
         self.counters(document=54)
         flow(self.a, "POST", "/service_template", {"name": "q", "roles": [{**role, "user_inputs": {"V": "M|text|x"}}]})
         self.counters(document=129, vm=70)
@@ -187,7 +187,7 @@ class Story:
 
 
 class Replay:
-    def __init__(self, zones: dict[str, Any]) -> None:
+    def __init__(self, zones: dict[str, t.Any]) -> None:
         self.zones, self.story = zones, Story(zones)
         self.addresses: dict[str, str] = {}  # live host:port -> recorded host:port
         for letter, zone in zones.items():
@@ -327,22 +327,33 @@ def replay(folder: Path, report: Callable[[str], None] = lambda line: None) -> d
     """Key of every recording -> what differs, '' when nothing does."""
     base = {"name": "base", "image": "alpine", "cpu": "0.1", "memory": 64, "vcpu": 1, "nic": "private"}
     with running() as (runner, _):
-        zones: dict[str, Any] = {}
+        zones: dict[str, t.Any] = {}
         for letter, name, number in (("a", "OpenNebula", 0), ("b", "zone-b", 100), ("c", "zone-c", 101)):
             more = {"master": f"http://127.0.0.1:{zones['a'].ports['xmlrpc']}/RPC2"} if zones else {}
             role = "slave" if zones else "master"
             net = f"10.{11 + 'abc'.index(letter)}.0"
             seed = {
-                "vnets": [{"name": "private", "bridge": "br0", "first_ip": f"{net}.10", "size": 200, "fixed": [],
-                           "mask": "255.255.255.0", "gateway": f"{net}.1"}],
+                "vnets": [
+                    {
+                        "name": "private",
+                        "bridge": "br0",
+                        "first_ip": f"{net}.10",
+                        "size": 200,
+                        "fixed": [],
+                        "mask": "255.255.255.0",
+                        "gateway": f"{net}.1",
+                    }
+                ],
                 "vm_templates": [base],
-            }  # fmt: skip
+            }
             hosts = [f"dummy-{letter}1", f"dummy-{letter}2"]
             gate = f"http://{HOSTS[letter]}:5030"
             settings = config(folder, name, number, role, hosts=hosts, onegate_endpoint=gate, seed=seed, **more)
             zones[letter] = runner.start(settings)[0]
-        until(lambda: all(zone.store.value("fedlog") and len(list(zone.store.all("zone"))) == 3 for zone in zones.values()),
-              "the federation stands")  # fmt: skip
+        until(
+            lambda: all(zone.store.value("fedlog") and len(list(zone.store.all("zone"))) == 3 for zone in zones.values()),
+            "the federation stands",
+        )
         run = Replay(zones)
         run.story.begin()
         differences: dict[str, str] = {}

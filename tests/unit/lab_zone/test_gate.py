@@ -149,8 +149,15 @@ def test_nic_attributes_reach_the_guest(zone):
     service = deploy(zone, gate=False, roles=[role])
     vm = waiting(zone, service)
     text = zones.until(lambda: zone.one.vms.hypervisor.machines["gate", vm]).context["context.sh"].decode()
-    for line in ("ETH0_IP='10.0.0.5'", "ETH0_ROUTES='10.10.9.0/24 via 10.0.0.1'", "ETH0_METRIC='5'", "ETH0_MASK='255.255.255.0'",
-                 "ETH0_MAC='02:00:0a:00:00:05'", "ETH0_NETWORK='10.0.0.0'", "SET_HOSTNAME='superlink'"):  # fmt: skip
+    for line in (
+        "ETH0_IP='10.0.0.5'",
+        "ETH0_ROUTES='10.10.9.0/24 via 10.0.0.1'",
+        "ETH0_METRIC='5'",
+        "ETH0_MASK='255.255.255.0'",
+        "ETH0_MAC='02:00:0a:00:00:05'",
+        "ETH0_NETWORK='10.0.0.0'",
+        "SET_HOSTNAME='superlink'",
+    ):
         assert f"\n{line}\n" in text
 
 

@@ -31,13 +31,20 @@ class Process:
         for number, name in enumerate(names):
             ports = {api: next(free) for api in ("xmlrpc", "oneflow", "onegate", "admin")}
             raw = {
-                "name": name, "zone_id": 0, "role": "standalone", "auth_file": str(folder / "one_auth"),
+                "name": name,
+                "zone_id": 0,
+                "role": "standalone",
+                "auth_file": str(folder / "one_auth"),
                 "database": str(folder / f"{name}.db"),
                 "listen": {api: ["127.0.0.1", port] for api, port in ports.items()},
-                "onegate_endpoint": "http://127.0.0.1:5030", "timings": zones.FAST,
-                "seed": {"vnets": [{"name": "lan", "bridge": "lan", "first_ip": "10.0.0.100", "size": 50}],
-                         "vm_templates": [{"name": "base", "nic": "lan"}]}, **more,
-            }  # fmt: skip
+                "onegate_endpoint": "http://127.0.0.1:5030",
+                "timings": zones.FAST,
+                "seed": {
+                    "vnets": [{"name": "lan", "bridge": "lan", "first_ip": "10.0.0.100", "size": 50}],
+                    "vm_templates": [{"name": "base", "nic": "lan"}],
+                },
+                **more,
+            }
             file = folder / f"{number}.json"
             file.write_text(json.dumps(raw))
             self.files.append(file)

@@ -9,37 +9,62 @@ import contextlib
 import json
 import threading
 import time
+import typing as t
 import urllib.error
 import urllib.request
 import xmlrpc.client
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from lab.zone.config import ZoneConfig
 from lab.zone.server import Zone, serve
 
 PASSWORD = "***"  # what the recordings have in the place of every password
-FAST = {"scale": 0.02, "schedule": 2, "prolog": 1, "boot": 2, "shutdown": 2, "epilog": 1, "action": 2, "replication": 8,
-        "retry": 10, "reconcile": 0}  # fmt: skip
+FAST = {
+    "scale": 0.02,
+    "schedule": 2,
+    "prolog": 1,
+    "boot": 2,
+    "shutdown": 2,
+    "epilog": 1,
+    "action": 2,
+    "replication": 8,
+    "retry": 10,
+    "reconcile": 0,
+}
 
 
-def config(folder: Path, name: str, zone_id: int = 0, role: str = "standalone", **more: Any) -> ZoneConfig:
+def config(folder: Path, name: str, zone_id: int = 0, role: str = "standalone", **more: t.Any) -> ZoneConfig:
     auth = folder / "one_auth"
     auth.write_text(f"oneadmin:{PASSWORD}\n")
     return ZoneConfig.from_dict(
         {
-            "name": name, "zone_id": zone_id, "role": role, "auth_file": str(auth), "database": str(folder / f"{name}.db"),
+            "name": name,
+            "zone_id": zone_id,
+            "role": role,
+            "auth_file": str(auth),
+            "database": str(folder / f"{name}.db"),
             "listen": {api: ["127.0.0.1", 0] for api in ("xmlrpc", "oneflow", "onegate", "admin")},
-            "onegate_endpoint": "http://127.0.0.1:5030", "hypervisor": "none", "timings": FAST,
+            "onegate_endpoint": "http://127.0.0.1:5030",
+            "hypervisor": "none",
+            "timings": FAST,
             "seed": {
-                "vnets": [{"name": "lan", "bridge": "lan", "first_ip": "10.0.0.100", "size": 50, "network": "10.0.0.0",
-                           "mask": "255.255.255.0", "gateway": ""}],
+                "vnets": [
+                    {
+                        "name": "lan",
+                        "bridge": "lan",
+                        "first_ip": "10.0.0.100",
+                        "size": 50,
+                        "network": "10.0.0.0",
+                        "mask": "255.255.255.0",
+                        "gateway": "",
+                    }
+                ],
                 "vm_templates": [{"name": "base", "image": "base", "nic": "lan"}],
             },
             **more,
         }
-    )  # fmt: skip
+    )
 
 
 class Running:
@@ -51,7 +76,7 @@ class Running:
         self._thread.start()
         self._stacks: list[tuple[contextlib.AsyncExitStack, list[Zone]]] = []
 
-    def run(self, coroutine: Any) -> Any:
+    def run(self, coroutine: t.Any) -> t.Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
 
     def start(self, *configs: ZoneConfig) -> list[Zone]:
@@ -96,7 +121,7 @@ def url(zone: Zone, api: str, path: str = "") -> str:
     return f"http://127.0.0.1:{zone.ports[api]}{path}"
 
 
-def one(zone: Zone, name: str, *arguments: Any, session: str = f"oneadmin:{PASSWORD}") -> Any:
+def one(zone: Zone, name: str, *arguments: t.Any, session: str = f"oneadmin:{PASSWORD}") -> t.Any:
     """An XML-RPC call; AssertionError when the zone answers with an error."""
     proxy = xmlrpc.client.ServerProxy(url(zone, "xmlrpc", "/RPC2"))
     answer = getattr(proxy, name)(session, *arguments)
@@ -104,7 +129,7 @@ def one(zone: Zone, name: str, *arguments: Any, session: str = f"oneadmin:{PASSW
     return answer[1]
 
 
-def flow(zone: Zone, verb: str, path: str, body: Any = None, user: str = "oneadmin") -> tuple[int, Any]:
+def flow(zone: Zone, verb: str, path: str, body: t.Any = None, user: str = "oneadmin") -> tuple[int, t.Any]:
     """A OneFlow call: status, and the body as JSON or text."""
     token = base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()
     data = None if body is None else json.dumps(body).encode()
@@ -112,18 +137,18 @@ def flow(zone: Zone, verb: str, path: str, body: Any = None, user: str = "oneadm
     return _open(request)
 
 
-def admin(zone: Zone, verb: str, path: str, body: Any = None) -> Any:
+def admin(zone: Zone, verb: str, path: str, body: t.Any = None) -> t.Any:
     data = None if body is None else json.dumps(body).encode()
     return _open(urllib.request.Request(url(zone, "admin", path), data, method=verb))
 
 
-def gate(zone: Zone, verb: str, path: str, vm: int, token: str, body: str | None = None) -> tuple[int, Any]:
+def gate(zone: Zone, verb: str, path: str, vm: int, token: str, body: str | None = None) -> tuple[int, t.Any]:
     headers = {"X-ONEGATE-TOKEN": token, "X-ONEGATE-VMID": str(vm), "Content-Type": "text/plain"}
     data = None if body is None else body.encode()
     return _open(urllib.request.Request(url(zone, "onegate", path), data, headers, method=verb))
 
 
-def _open(request: urllib.request.Request) -> tuple[int, Any]:
+def _open(request: urllib.request.Request) -> tuple[int, t.Any]:
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             status, text = answer.status, answer.read().decode()
@@ -140,7 +165,7 @@ def token(zone: Zone, vm: int) -> str:
     return zone.one.vms.hypervisor.machines[zone.config.name, vm].context["token.txt"].decode().strip()
 
 
-def until(condition: Callable[[], Any], what: str = "", seconds: float = 5.0) -> Any:
+def until(condition: Callable[[], t.Any], what: str = "", seconds: float = 5.0) -> t.Any:
     end = time.monotonic() + seconds
     while True:
         if found := condition():
@@ -149,7 +174,7 @@ def until(condition: Callable[[], Any], what: str = "", seconds: float = 5.0) ->
         time.sleep(0.003)
 
 
-def body(zone: Zone, service: int) -> dict[str, Any] | None:
+def body(zone: Zone, service: int) -> dict[str, t.Any] | None:
     status, answer = flow(zone, "GET", f"/service/{service}")
     return answer["DOCUMENT"]["TEMPLATE"]["BODY"] if status == 200 else None
 

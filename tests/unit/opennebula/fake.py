@@ -87,11 +87,16 @@ class Fake:
     def add_document(self, kind: int, body: dict, *, name: str | None = None, owner: str = "oneadmin") -> int:
         number, self.next_id = self.next_id, self.next_id + 1
         self.documents[number] = {
-            "ID": str(number), "UID": str(USERS[owner]), "GID": "0", "UNAME": owner, "GNAME": "oneadmin",
-            "NAME": name or body["name"], "TYPE": str(kind),
+            "ID": str(number),
+            "UID": str(USERS[owner]),
+            "GID": "0",
+            "UNAME": owner,
+            "GNAME": "oneadmin",
+            "NAME": name or body["name"],
+            "TYPE": str(kind),
             "PERMISSIONS": {**dict.fromkeys(RIGHTS, "0"), "OWNER_U": "1", "OWNER_M": "1"},
             "TEMPLATE": {"BODY": body},
-        }  # fmt: skip
+        }
         return number
 
     def add_template(self, body: dict, **kwargs: object) -> int:
@@ -140,10 +145,13 @@ class Fake:
                 name = f"{role['name']}_{len(role['nodes'])}_(service_{number})"
                 values = {**(self.body(number).get("user_inputs_values") or {}), **(role.get("user_inputs_values") or {})}
                 self.vms[vm_id] = {
-                    "ID": str(vm_id), "NAME": name, "STATE": "3", "LCM_STATE": "3",
+                    "ID": str(vm_id),
+                    "NAME": name,
+                    "STATE": "3",
+                    "LCM_STATE": "3",
                     "TEMPLATE": {"NIC": [{"NIC_ID": "0", "IP": f"10.0.0.{vm_id + 1}"}]},
                     "USER_TEMPLATE": {**values, "SERVICE_ID": str(number), "ROLE_NAME": role["name"]},
-                }  # fmt: skip
+                }
                 role["nodes"].append({"deploy_id": vm_id, "vm_info": {"VM": {"ID": str(vm_id), "NAME": name}}})
 
     def step(self, number: int) -> None:

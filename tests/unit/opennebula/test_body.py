@@ -139,9 +139,10 @@ def test_instantiating_on_an_old_server() -> None:
     assert sent["custom_attrs_values"] == {"ZONE": 'a "b"'} and "user_inputs_values" not in sent
     assert [role["name"] for role in sent["roles"]] == ["db", "web"] and sent["roles"][1]["cardinality"] == 2
     assert formats.parse_template(sent["roles"][0]["vm_template_contents"]) == {
-        "CPU": "1", "ZONE": 'a "b"',
+        "CPU": "1",
+        "ZONE": 'a "b"',
         "CONTEXT": {"TOKEN": "YES", "SITE": 'a "b"', "HOME": "$HOME", "ZONE": 'a "b"'},
-    }  # fmt: skip
+    }
     with pytest.raises(InvalidRequest, match="ZONE: OpenNebula 6.10.5 would expand"):
         body.instantiation_for_server({**merge, "user_inputs_values": {"ZONE": "$x"}}, template, "6.10.5", {})
 

@@ -225,8 +225,12 @@ def test_release_rename_and_mode(zone, run):
     result = run("oneflow_service", name="shop", release=True, new_name="store", mode="0644", owner="alice", group="users")
     service = result["service"]
     assert (service["state"], service["name"], service["mode"], service["uname"], service["gname"]) == (
-        "RUNNING", "store", "644", "alice", "users",
-    )  # fmt: skip
+        "RUNNING",
+        "store",
+        "644",
+        "alice",
+        "users",
+    )
     again = run("oneflow_service", id=number, release=True, new_name="store", mode="0644", owner="alice", group="users")
     assert again["changed"] is False
 
@@ -298,10 +302,14 @@ def test_lying_rename(zone, run):
 
 def test_six_point_x_gets_its_own_names(run, zone):
     zone.version = "6.10.0"
-    zone.add_document(101, {
-        "name": "old", "custom_attrs": {"REGION": "M|text|Where"},
-        "roles": [{"name": "web", "vm_template": 0, "cardinality": 1, "custom_attrs": {"X": "O|text|x||1"}}],
-    })  # fmt: skip
+    zone.add_document(
+        101,
+        {
+            "name": "old",
+            "custom_attrs": {"REGION": "M|text|Where"},
+            "roles": [{"name": "web", "vm_template": 0, "cardinality": 1, "custom_attrs": {"X": "O|text|x||1"}}],
+        },
+    )
     result = run("oneflow_service", name="new", template_name="old", user_inputs_values={"REGION": "south"})
     assert result.get("failed") is None, result
     assert zone.body(1)["custom_attrs_values"] == {"REGION": "south"}

@@ -163,7 +163,7 @@ NO, YES = "<boolean>0</boolean>", "<boolean>1</boolean>"
         (rpc(YES), errors.BadAnswer, "form"),
         (rpc(YES, "<string>&lt;VM&gt;&lt;ID&gt;</string>", "<i4>0</i4>"), errors.BadAnswer, "not XML"),
     ],
-)  # fmt: skip
+)
 def test_oned_answers(serve: Callable[..., Server], answer: bytes, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         oned(serve(answer)).version()

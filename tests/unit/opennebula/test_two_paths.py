@@ -75,9 +75,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict]]:
     }
     tasks.append({"name": "Write the results", "ansible.builtin.copy": copy, "connection": "ansible.builtin.local"})
     play = {
-        "name": "Run everything on both paths", "hosts": "all", "gather_facts": False, "tasks": tasks,
+        "name": "Run everything on both paths",
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": tasks,
         "module_defaults": {"group/oneflower.federation.opennebula": {"endpoint": "{{ zone_endpoint }}", "auth_file": str(auth)}},
-    }  # fmt: skip
+    }
     (directory / "ansible.cfg").write_text("[defaults]\nretry_files_enabled = false\n")
     (directory / "play.yml").write_text(yaml.safe_dump([play], sort_keys=False))
     with Fake() as here, Fake() as there:

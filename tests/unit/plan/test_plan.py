@@ -103,9 +103,7 @@ def test_a_hundred_sites_get_distinct_addresses_and_partitions():
     made = plan.make_plan(groups, hosts)
     addresses = {ipaddress.ip_interface(gateway["wireguard_address"]) for gateway in made["gateways"].values()}
     assert len(addresses) == 101
-    assert sorted(entry["partition_offset"] for entry in made["zones"].values() if entry["supernodes"]) == list(
-        range(0, 200, 2)
-    )
+    assert sorted(entry["partition_offset"] for entry in made["zones"].values() if entry["supernodes"]) == list(range(0, 200, 2))
 
 
 def test_pinned_tunnel_address_and_partitions_are_kept():
@@ -170,8 +168,6 @@ def test_service_template_declares_what_it_is_given():
     (role,) = body["roles"]
     assert body["ready_status_gate"] is True
     assert (role["template_id"], role["cardinality"]) == (0, 3)
-    assert role["template_contents"]["NIC"] == [
-        {"NETWORK_ID": "0", "ROUTES": "10.10.10.5/32 via 10.10.12.1"}
-    ]
+    assert role["template_contents"]["NIC"] == [{"NETWORK_ID": "0", "ROUTES": "10.10.10.5/32 via 10.10.12.1"}]
     assert set(service["inputs"]) <= set(role["user_inputs"])
     assert "READY=YES" not in str(body)

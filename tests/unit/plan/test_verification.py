@@ -20,18 +20,25 @@ def observed():
         return {"id": 1, "state": "RUNNING", "roles": [{"name": role, "state": "RUNNING", "nodes": nodes}]}
 
     superlink = {
-        "FL_READY": "YES", "FL_VERSION": "1.39.0", "FL_CERT_SAN": "DNS:localhost,IP:127.0.0.1,IP:10.10.10.5",
-        "FL_CERT_FINGERPRINT": LEAF, "FL_NODES_ONLINE": "5", "FL_KEEPALIVE": KEEPALIVE,
-    }  # fmt: skip
+        "FL_READY": "YES",
+        "FL_VERSION": "1.39.0",
+        "FL_CERT_SAN": "DNS:localhost,IP:127.0.0.1,IP:10.10.10.5",
+        "FL_CERT_FINGERPRINT": LEAF,
+        "FL_NODES_ONLINE": "5",
+        "FL_KEEPALIVE": KEEPALIVE,
+    }
 
     def supernode(vm_id, partition):
         return {
             "vm_id": vm_id,
             "attributes": {
-                "FL_READY": "YES", "FL_SUPERLINK": "10.10.10.5:9092", "FL_PEER_FINGERPRINT": LEAF,
-                "FL_PARTITION_ID": str(partition), "FL_KEEPALIVE": KEEPALIVE,
+                "FL_READY": "YES",
+                "FL_SUPERLINK": "10.10.10.5:9092",
+                "FL_PEER_FINGERPRINT": LEAF,
+                "FL_PARTITION_ID": str(partition),
+                "FL_KEEPALIVE": KEEPALIVE,
             },
-        }  # fmt: skip
+        }
 
     return {
         "services": {
@@ -66,24 +73,24 @@ def test_a_federation_as_planned_passes_every_check():
         (lambda o: o["services"]["zone-b"]["roles"][0]["nodes"].pop(), ("OneFlow service", "zone-b")),
         (lambda o: attributes(o, "zone-a").update(FL_READY="NO"), ("SuperLink serves", "zone-a")),
         (lambda o: attributes(o, "zone-a").update(FL_VERSION="1.38.0"), ("SuperLink serves", "zone-a")),
-        (lambda o: attributes(o, "zone-a").update(FL_CERT_SAN="IP:10.10.10.55"),
-         ("certificate names what sites dial", "zone-a")),
+        (lambda o: attributes(o, "zone-a").update(FL_CERT_SAN="IP:10.10.10.55"), ("certificate names what sites dial", "zone-a")),
         (lambda o: attributes(o, "zone-a").update(FL_NODES_ONLINE="4"), ("SuperNodes online in the SuperLink", "zone-a")),
         (lambda o: attributes(o, "zone-a").pop("FL_KEEPALIVE"), ("gRPC keepalive in force", "zone-a")),
-        (lambda o: attributes(o, "zone-c").update(FL_KEEPALIVE="time_ms=60001,timeout_ms=20000"),
-         ("gRPC keepalive in force", "zone-c VM 0")),
+        (
+            lambda o: attributes(o, "zone-c").update(FL_KEEPALIVE="time_ms=60001,timeout_ms=20000"),
+            ("gRPC keepalive in force", "zone-c VM 0"),
+        ),
         (lambda o: o["tunnels"].pop("gw-b"), ("WireGuard tunnel", "gw-b")),
         (lambda o: o["tunnels"]["gw-c"]["peers"][0].update(latest_handshake_age=181), ("WireGuard tunnel", "gw-c")),
         (lambda o: o["tunnels"]["gw-c"]["peers"][0].update(latest_handshake_age=None), ("WireGuard tunnel", "gw-c")),
         (lambda o: o["probes"]["gw-b"].update(verified=False), ("TLS handshake through the tunnel", "gw-b")),
         (lambda o: o["probes"]["gw-b"].update(fingerprint="cd" * 32), ("TLS handshake through the tunnel", "gw-b")),
         (lambda o: attributes(o, "zone-b").update(FL_READY="NO"), ("SuperNode connected", "zone-b VM 0")),
-        (lambda o: attributes(o, "zone-b").update(FL_PEER_FINGERPRINT=""),
-         ("SuperNode verified the SuperLink", "zone-b VM 0")),
+        (lambda o: attributes(o, "zone-b").update(FL_PEER_FINGERPRINT=""), ("SuperNode verified the SuperLink", "zone-b VM 0")),
         (lambda o: attributes(o, "zone-b", 1).update(FL_PARTITION_ID="0"), ("partition is its own", "zone-b VM 1")),
         (lambda o: attributes(o, "zone-c", 1).update(FL_PARTITION_ID="1"), ("partition is its own", "zone-c VM 1")),
     ],
-)  # fmt: skip
+)
 def test_each_deviation_fails_its_own_check(break_it, expected):
     found = observed()
     break_it(found)
@@ -117,5 +124,8 @@ def test_timeline_separates_waiting_from_work_and_training_from_deployment():
 
 def test_table_aligns_its_columns():
     assert verification.table([{"a": "xx", "b": 1}, {"a": "y", "b": 22}], ("a", "b")) == [
-        "A   B", "--  --", "xx  1", "y   22",
-    ]  # fmt: skip
+        "A   B",
+        "--  --",
+        "xx  1",
+        "y   22",
+    ]

@@ -22,9 +22,15 @@ DEVELOPMENT = ("lab/", "tests/", "benchmarks/", "molecule/", "requirements/", ".
 def call(program: str, *arguments: str, home: Path, **environment: str) -> str:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE")}
     done = subprocess.run(
-        [str(BIN / program), *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
+        [str(BIN / program), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
         env={**clean, "ANSIBLE_HOME": str(home), "NO_COLOR": "1", "ANSIBLE_CONFIG": str(home / "none.cfg"), **environment},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -43,8 +49,18 @@ def installed(artifact: Path) -> Path:
     What the collection depends on comes with the `ansible` package.
     """
     place = artifact.parent / "collections"
-    call("ansible-galaxy", "collection", "install", str(artifact), "--offline", "--collections-path", str(place),
-         home=artifact.parent / "home", ANSIBLE_COLLECTIONS_PATH=str(place), ANSIBLE_GALAXY_SERVER="http://127.0.0.1:9")  # fmt: skip
+    call(
+        "ansible-galaxy",
+        "collection",
+        "install",
+        str(artifact),
+        "--offline",
+        "--collections-path",
+        str(place),
+        home=artifact.parent / "home",
+        ANSIBLE_COLLECTIONS_PATH=str(place),
+        ANSIBLE_GALAXY_SERVER="http://127.0.0.1:9",
+    )
     return place
 
 
@@ -71,8 +87,15 @@ def test_every_module_is_documented_by_its_full_name(installed: Path) -> None:
 
 def test_plays_of_the_collection_are_found_by_their_full_name(installed: Path) -> None:
     inventory = ROOT / "inventories" / "three-zones-wireguard"
-    text = call("ansible-playbook", "-i", str(inventory), "--list-tasks", "oneflower.federation.walkthrough",
-                home=installed.parent / "home", ANSIBLE_COLLECTIONS_PATH=str(installed))  # fmt: skip
+    text = call(
+        "ansible-playbook",
+        "-i",
+        str(inventory),
+        "--list-tasks",
+        "oneflower.federation.walkthrough",
+        home=installed.parent / "home",
+        ANSIBLE_COLLECTIONS_PATH=str(installed),
+    )
     assert "Mark the step" in text
 
 

@@ -14,8 +14,14 @@ def key(number: int) -> str:
     return base64.b64encode(bytes([number]) * 32).decode()
 
 
-HUB = {"name": "gw-a", "public_key": key(1), "preshared_key": key(9), "endpoint": "203.0.113.2:51820",
-       "allowed_ips": ["10.10.9.1/32", "10.10.10.5/32"], "persistent_keepalive": 25}  # fmt: skip
+HUB = {
+    "name": "gw-a",
+    "public_key": key(1),
+    "preshared_key": key(9),
+    "endpoint": "203.0.113.2:51820",
+    "allowed_ips": ["10.10.9.1/32", "10.10.10.5/32"],
+    "persistent_keepalive": 25,
+}
 
 
 def peer(**more) -> Peer:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+import typing as t
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from . import context, flower_versions, vocabulary
 from .node_roles import Host, NodeRole, Report, SuperLink, SuperNode, service_user
@@ -40,7 +40,7 @@ class Agent:
         self._context: dict[str, str] = {}
         self._context_read: tuple[float, int] | None = None
         self._publisher: Publisher | None = None
-        self._gate_client: Any = None
+        self._gate_client: t.Any = None
         self._polled = -1e9
         self._gate_pause = -1e9
         self._gate_fault = ""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 # What a change at run time (user attributes of the VM) may change; the rest is fixed when the VM is made.
 RECONCILED = ("FL_SSL_CA_CERTFILE", "FL_CERT_EXTRA_SAN", "FL_GRPC_KEEPALIVE_TIME", "FL_GRPC_KEEPALIVE_TIMEOUT", "FL_LOG_LEVEL")
@@ -54,7 +54,9 @@ def relevant(values: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def latest(state: Mapping[str, Any], context: Mapping[str, str], attributes: Mapping[str, str] | None) -> dict[str, dict[str, str]]:
+def latest(
+    state: Mapping[str, t.Any], context: Mapping[str, str], attributes: Mapping[str, str] | None
+) -> dict[str, dict[str, str]]:
     """Which value of each RECONCILED variable holds: of CONTEXT and the VM's user attribute, the one changed last.
 
     `state` is what this returned before ({} at first), `attributes` the user attributes now, None while unknown. An

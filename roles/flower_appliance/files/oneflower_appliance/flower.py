@@ -48,11 +48,20 @@ def _environment(values: Mapping[str, str], version: FlowerVersion) -> tuple[tup
 def superlink(values: Mapping[str, str], version: FlowerVersion, tls: Path, home: Path) -> Command:
     """The SuperLink: Fleet API for the federation, Control and Runtime API on loopback."""
     arguments = [
-        "--fleet-api-type", "grpc-rere", "--fleet-api-address", values["FL_FLEET_API_ADDRESS"],
-        "--host", "127.0.0.1", "--port", str(version.control_port),
-        "--database", str(home / values["FL_DATABASE"]),
-        "--isolation", "subprocess", "--disable-runtime-dependency-installation",
-    ]  # fmt: skip
+        "--fleet-api-type",
+        "grpc-rere",
+        "--fleet-api-address",
+        values["FL_FLEET_API_ADDRESS"],
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(version.control_port),
+        "--database",
+        str(home / values["FL_DATABASE"]),
+        "--isolation",
+        "subprocess",
+        "--disable-runtime-dependency-installation",
+    ]
     if values["FL_TLS_ENABLED"] == "YES":
         arguments += ["--ssl-ca-certfile", str(tls / "ca.crt"), "--ssl-certfile", str(tls / "server.crt")]
         arguments += ["--ssl-keyfile", str(tls / "server.key")]
@@ -68,9 +77,17 @@ def supernode(values: Mapping[str, str], version: FlowerVersion, tls: Path, data
         key, _equals, value = pair.partition("=")
         node_config += f" {key}={value}" if value.replace(".", "", 1).isdigit() else f' {key}="{value}"'
     arguments = [
-        "--superlink", values["FL_SUPERLINK_ADDRESS"], "--node-config", node_config,
-        "--host", "127.0.0.1", "--port", str(SUPERNODE_PORT), "--isolation", "subprocess",
-    ]  # fmt: skip
+        "--superlink",
+        values["FL_SUPERLINK_ADDRESS"],
+        "--node-config",
+        node_config,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(SUPERNODE_PORT),
+        "--isolation",
+        "subprocess",
+    ]
     if values["FL_TLS_ENABLED"] == "YES":
         arguments += ["--root-certificates", str(tls / "superlink-ca.crt")]
     else:

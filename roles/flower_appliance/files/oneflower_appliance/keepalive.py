@@ -16,9 +16,9 @@ import socket
 import stat
 import threading
 import time
+import typing as t
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 TIME = "grpc.keepalive_time_ms"
 TIMEOUT = "grpc.keepalive_timeout_ms"
@@ -50,12 +50,12 @@ def options(time_s: int, timeout_s: int, *, server: bool) -> dict[str, int]:
     return chosen
 
 
-def merge(given: Iterable[tuple[str, Any]] | None, ours: Mapping[str, int]) -> list[tuple[str, Any]]:
+def merge(given: Iterable[tuple[str, t.Any]] | None, ours: Mapping[str, int]) -> list[tuple[str, t.Any]]:
     """Flower's options with ours in their place."""
     return list({**dict(given or ()), **ours}.items())
 
 
-def describe(options_in_force: Mapping[str, Any], tcp_user_timeout_ms: int | None = None) -> str:
+def describe(options_in_force: Mapping[str, t.Any], tcp_user_timeout_ms: int | None = None) -> str:
     """One line: "time_ms=60000,timeout_ms=20000,permit=1,max_pings=0"; what is not set is left out."""
     parts = [f"{short}={options_in_force[name]}" for name, short in SHORT.items() if name in options_in_force]
     if tcp_user_timeout_ms is not None:
@@ -70,10 +70,10 @@ class Recorder:
         self._path = path
         self._lock = threading.Lock()
         self._written = 0.0
-        self._state: dict[str, Any] = {"pid": os.getpid(), "servers": [], "channels": []}
+        self._state: dict[str, t.Any] = {"pid": os.getpid(), "servers": [], "channels": []}
         self.write(force=True)
 
-    def add(self, kind: str, entry: dict[str, Any]) -> dict[str, Any]:
+    def add(self, kind: str, entry: dict[str, t.Any]) -> dict[str, t.Any]:
         with self._lock:
             self._state[kind].append(entry)
         self.write(force=True)
@@ -93,7 +93,7 @@ class Recorder:
                 pass  # the agent then reports that it cannot read the state; Flower goes on
 
 
-def _plain(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _plain(given: Iterable[tuple[str, t.Any]]) -> dict[str, t.Any]:
     return {name: value for name, value in given if isinstance(value, (int, str))}
 
 
@@ -111,19 +111,19 @@ def socket_user_timeout(port: int) -> int | None:
     return None
 
 
-def install(grpc: Any, time_s: int, timeout_s: int, recorder: Recorder) -> None:
+def install(grpc: t.Any, time_s: int, timeout_s: int, recorder: Recorder) -> None:
     """Wrap the three constructors of the module `grpc`."""
     client, server = options(time_s, timeout_s, server=False), options(time_s, timeout_s, server=True)
 
     class Observer(grpc.UnaryUnaryClientInterceptor):
-        def __init__(self, entry: dict[str, Any]):
+        def __init__(self, entry: dict[str, t.Any]):
             self.entry = entry
 
-        def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        def intercept_unary_unary(self, continuation: t.Any, details: t.Any, request: t.Any) -> t.Any:
             call = continuation(details, request)
             method = details.method.rsplit("/", 1)[-1]
 
-            def done(answered: Any) -> None:
+            def done(answered: t.Any) -> None:
                 code = answered.code()
                 if code in (None, grpc.StatusCode.OK):
                     first = method not in self.entry["answered"]
@@ -138,8 +138,8 @@ def install(grpc: Any, time_s: int, timeout_s: int, recorder: Recorder) -> None:
             call.add_done_callback(done)
             return call
 
-    def channel_wrapper(original: Any) -> Any:
-        def wrapper(target: str, *args: Any, **kwargs: Any) -> Any:
+    def channel_wrapper(original: t.Any) -> t.Any:
+        def wrapper(target: str, *args: t.Any, **kwargs: t.Any) -> t.Any:
             # insecure_channel(target, options, compression); secure_channel(target, credentials, options, compression)
             position = 0 if original.__name__ == "insecure_channel" else 1
             arguments = list(args)
@@ -151,7 +151,7 @@ def install(grpc: Any, time_s: int, timeout_s: int, recorder: Recorder) -> None:
             entry = recorder.add("channels", {"target": target, "options": _plain(merged), "connectivity": "IDLE", "answered": {}})
             port = target.rpartition(":")[2]
 
-            def connectivity(state: Any) -> None:
+            def connectivity(state: t.Any) -> None:
                 entry["connectivity"] = state.name
                 if state.name == "READY" and port.isdigit():
                     entry["tcp_user_timeout_ms"] = socket_user_timeout(int(port))
@@ -162,8 +162,8 @@ def install(grpc: Any, time_s: int, timeout_s: int, recorder: Recorder) -> None:
 
         return wrapper
 
-    def server_wrapper(original: Any) -> Any:
-        def wrapper(thread_pool: Any, *args: Any, **kwargs: Any) -> Any:
+    def server_wrapper(original: t.Any) -> t.Any:
+        def wrapper(thread_pool: t.Any, *args: t.Any, **kwargs: t.Any) -> t.Any:
             # server(thread_pool, handlers, interceptors, options, ...)
             arguments = list(args)
             if len(arguments) > 2:
@@ -183,8 +183,8 @@ def install(grpc: Any, time_s: int, timeout_s: int, recorder: Recorder) -> None:
     grpc.server = server_wrapper(grpc.server)
 
 
-def _recorded(add_port: Any, entry: dict[str, Any], recorder: Recorder) -> Any:
-    def wrapper(address: str, *args: Any, **kwargs: Any) -> Any:
+def _recorded(add_port: t.Any, entry: dict[str, t.Any], recorder: Recorder) -> t.Any:
+    def wrapper(address: str, *args: t.Any, **kwargs: t.Any) -> t.Any:
         port = add_port(address, *args, **kwargs)
         entry["addresses"].append(address)
         recorder.write(force=True)

@@ -10,10 +10,10 @@ import os
 import pwd
 import socket
 import time
+import typing as t
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 from . import data, flower, keepalive, nodes, partition, tls
 from .flower_versions import FlowerVersion
@@ -62,7 +62,7 @@ def service_user() -> tuple[int, int] | None:
     return pwd.getpwnam(USER).pw_uid, grp.getgrnam(USER).gr_gid
 
 
-class NodeRole(Protocol):
+class NodeRole(t.Protocol):
     unit: str
 
     def turn(self, attributes: Mapping[str, str]) -> Report: ...
@@ -238,7 +238,7 @@ class SuperNode:
         values: Mapping[str, str],
         version: FlowerVersion,
         vm_id: str,
-        service: Callable[[], dict[str, Any]] | None,
+        service: Callable[[], dict[str, t.Any]] | None,
         *,
         numbered: bool,
     ):
@@ -365,13 +365,13 @@ class SuperNode:
         self._applied = True
         return bring_up(self._host, command, [ca] if ca_pem is not None else [])
 
-    def _channel(self, state: dict[str, Any] | None) -> dict[str, Any] | None:
+    def _channel(self, state: dict[str, t.Any] | None) -> dict[str, t.Any] | None:
         for channel in (state or {}).get("channels", []):
             if channel["target"] == self._values["FL_SUPERLINK_ADDRESS"]:
                 return channel
         return None
 
-    def _is_connected(self, channel: dict[str, Any] | None) -> bool:
+    def _is_connected(self, channel: dict[str, t.Any] | None) -> bool:
         """Flower's own channel is up, and the SuperLink has activated this node and answered lately."""
         return bool(
             channel
@@ -380,7 +380,7 @@ class SuperNode:
             and time.time() - channel.get("last_answer", 0) < ANSWER_AGE_S
         )
 
-    def _reason(self, channel: dict[str, Any] | None) -> str:
+    def _reason(self, channel: dict[str, t.Any] | None) -> str:
         if channel and channel.get("last_error"):
             return str(channel["last_error"])
         return self._host.units.last_words(self.unit) or "the SuperLink does not answer Flower's calls"

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import re
+import typing as t
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from typing import Any
 
 from .context import Gate
 
@@ -82,7 +82,7 @@ class OneGate:
             reason = getattr(error, "reason", error)
             raise GateError(f"OneGate {self._gate.endpoint} cannot be reached: {reason}") from None
 
-    def _get(self, path: str) -> dict[str, Any]:
+    def _get(self, path: str) -> dict[str, t.Any]:
         try:
             answer = json.loads(self._call("GET", path))
         except json.JSONDecodeError:
@@ -96,7 +96,7 @@ class OneGate:
         template = ((self._get("/vm").get("VM") or {}).get("USER_TEMPLATE")) or {}
         return {name: value if isinstance(value, str) else "" for name, value in template.items()}
 
-    def service(self) -> dict[str, Any]:
+    def service(self) -> dict[str, t.Any]:
         """The OneFlow service of this VM with its siblings. Raises NoService for a VM outside of one."""
         try:
             return self._get("/service")

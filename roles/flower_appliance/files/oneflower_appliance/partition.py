@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import typing as t
 from collections.abc import Mapping
-from typing import Any
 
 
-def siblings(service: Mapping[str, Any], vm_id: str) -> tuple[dict[str, str], int] | None:
+def siblings(service: Mapping[str, t.Any], vm_id: str) -> tuple[dict[str, str], int] | None:
     """VMs of the own role in a OneGate /service answer: {vm id: published FL_PARTITION_ID or ""} and the cardinality.
 
     None while the service does not list this VM, or not yet all of its role's VMs.

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+import typing as t
 from collections.abc import Mapping
-from typing import Protocol
 
 from .onegate import printable
 
 
-class GateClient(Protocol):
+class GateClient(t.Protocol):
     """What is needed of OneGate; see `onegate.OneGate`."""
 
     def attributes(self) -> dict[str, str]: ...

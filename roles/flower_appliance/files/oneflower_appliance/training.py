@@ -8,9 +8,9 @@ import os
 import re
 import subprocess
 import time
+import typing as t
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from .paths import Paths, write_atomic
 
@@ -35,7 +35,7 @@ def parse_request(text: str) -> tuple[str, int, int]:
     return identifier, int(values["rounds"]), int(values["nodes"])
 
 
-def describe(run: Mapping[str, Any]) -> dict[str, str]:
+def describe(run: Mapping[str, t.Any]) -> dict[str, str]:
     """A run as user attributes."""
     seconds = run.get("seconds")
     return {
@@ -115,7 +115,7 @@ class Training:
         self._submission: subprocess.Popen[str] | None = None
         self._since = self._news = self._questioned = clock()
         try:
-            self.run: dict[str, Any] | None = json.loads(self._file.read_text())
+            self.run: dict[str, t.Any] | None = json.loads(self._file.read_text())
         except (OSError, ValueError):
             self.run = None
         if self.run and self.run["status"] == "running" and not self.run.get("flower_id"):
@@ -204,7 +204,7 @@ class Training:
             self._change(status="failed", error=f"flwr run failed: {' '.join((out + err).split())[-400:]}")
         return True
 
-    def _change(self, **changes: Any) -> None:
+    def _change(self, **changes: t.Any) -> None:
         assert self.run is not None
         self.run.update(changes)
         if changes.get("status") in ("finished", "failed"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import Any
+import typing as t
 
 from .paths import Paths
 
@@ -49,7 +49,7 @@ class Units:
         telling = [line.strip() for line in lines if any(word in line.lower() for word in ("error", "fail", "code:", "in use"))]
         return (telling or [""])[-1][:300]
 
-    def grpc(self, unit: str) -> dict[str, Any] | None:
+    def grpc(self, unit: str) -> dict[str, t.Any] | None:
         """What gRPC in the unit's running process was given; None while there is no such process."""
         try:
             state = json.loads(self._paths.unit_state(unit).read_text())

@@ -12,8 +12,8 @@ import json
 import os
 import re
 import time
+import typing as t
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
@@ -38,12 +38,18 @@ class Progress:
             raise ValueError(f"request {request!r}")
         self._path = DIRECTORY / f"{request}.json"
         self._started = time.time()
-        self.state: dict[str, Any] = {
-            "status": "running", "round": 0, "rounds": rounds, "initial_loss": None, "losses": [], "partitions": [],
-            "nodes": 0, "error": "",
-        }  # fmt: skip
+        self.state: dict[str, t.Any] = {
+            "status": "running",
+            "round": 0,
+            "rounds": rounds,
+            "initial_loss": None,
+            "losses": [],
+            "partitions": [],
+            "nodes": 0,
+            "error": "",
+        }
 
-    def write(self, **changes: Any) -> None:
+    def write(self, **changes: t.Any) -> None:
         self.state.update(changes, seconds=round(time.time() - self._started, 2))
         temporary = self._path.with_suffix(".new")
         temporary.write_text(json.dumps(self.state))
@@ -65,7 +71,7 @@ def main(grid: Grid, context: Context) -> None:
 def _run(grid: Grid, progress: Progress, rounds: int, wanted: int) -> None:
     _wait_for_nodes(grid, wanted)
     weights = np.zeros(1)
-    trained: dict[str, Any] = {}
+    trained: dict[str, t.Any] = {}
     for exchange in range(1, rounds + 2):
         replies = _exchange(grid, weights, exchange, train=exchange <= rounds)
         size = max(len(reply["arrays"][0]) for reply in replies)
@@ -94,7 +100,7 @@ def _wait_for_nodes(grid: Grid, wanted: int) -> None:
         time.sleep(POLL_S)
 
 
-def _exchange(grid: Grid, weights: np.ndarray, number: int, *, train: bool) -> list[dict[str, Any]]:
+def _exchange(grid: Grid, weights: np.ndarray, number: int, *, train: bool) -> list[dict[str, t.Any]]:
     """Send the model to every SuperNode online and collect all replies."""
     messages = [
         Message(
