@@ -1,28 +1,38 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write the generated part of docs/context.md. Usage: python docs/update.py"""
+"""Write the generated tables of the pages in docs/. Usage: python docs/update.py, after `make collection`."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "context.md"
-BEGIN, END = "<!-- begin of the vocabulary -->\n", "<!-- end of the vocabulary -->\n"
+PACKAGE = "ansible_collections.oneflower.federation.plugins"
+# Page -> name of a table in it -> the module whose reference() writes it.
+TABLES = {
+    "context.md": {
+        "settings": "module_utils.appliance.settings",
+        "attributes": "module_utils.appliance.attributes",
+    },
+}
 
 
-def updated(page: str) -> str:
-    """The page with the vocabulary of this checkout between its two marks."""
-    location = ROOT / "plugins" / "module_utils" / "vocabulary.py"
-    spec = importlib.util.spec_from_file_location("vocabulary", location)
-    assert spec and spec.loader
-    vocabulary = sys.modules["vocabulary"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(vocabulary)
-    before, _begin, rest = page.partition(BEGIN)
-    _old, _end, after = rest.partition(END)
-    return f"{before}{BEGIN}{vocabulary.reference()}{END}{after}"
+def updated(name: str, page: str) -> str:
+    """Return the page with its tables as the code of this checkout has them, each between its two marks.
+
+    Raises ValueError where a mark is missing.
+    """
+    sys.path.insert(0, str(ROOT / ".build" / "collections"))
+    for table, module in TABLES[name].items():
+        begin, end = f"<!-- begin of {table} -->\n", f"<!-- end of {table} -->\n"
+        before, rest = page.split(begin)
+        _old, after = rest.split(end)
+        page = f"{before}{begin}{importlib.import_module(f'{PACKAGE}.{module}').reference()}{end}{after}"
+    return page
 
 
 if __name__ == "__main__":
-    PAGE.write_text(updated(PAGE.read_text()))
+    for page in TABLES:
+        path = ROOT / "docs" / page
+        path.write_text(updated(page, path.read_text()))

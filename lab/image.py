@@ -61,8 +61,7 @@ GUEST = Path(__file__).resolve().parent / "guest"
 # What the appliance image is made from, besides the base image and the wheels.
 APPLIANCE_SOURCES = (
     "roles/flower_appliance",
-    "plugins/module_utils/vocabulary.py",
-    "plugins/module_utils/flower_versions.py",
+    "plugins/module_utils/appliance",
     "lab/appliance.yml",
 )
 

@@ -36,7 +36,7 @@ SKIPPED = 77
 PYTEST = {
     "unit": ["tests/unit"],
     "contract": ["tests/contract"],
-    "lab": [f"tests/integration/{part}" for part in ("lab", "appliance", "test_inventories.py", "test_walkthrough.py")],
+    "lab": [f"tests/lab/{part}" for part in ("machine", "appliance", "test_inventories.py", "test_walkthrough.py")],
 }
 # Scenario of molecule/ and what it is told through its environment.
 SCENARIOS: list[tuple[str, dict[str, str]]] = [("flower_appliance", {}), ("wireguard", {})]

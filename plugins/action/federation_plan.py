@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.oneflower.federation.plugins.module_utils import plan
+from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import plan
 
 
 class ActionModule(ActionBase):

@@ -13,7 +13,7 @@ import time
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.oneflower.federation.plugins.module_utils import verification
+from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import checks
 
 display = Display()
 
@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
             }
         )
         plan, training = arguments["plan"], arguments["training"]
-        rows = verification.checks(plan, arguments["observed"])
+        rows = checks.checks(plan, arguments["observed"])
         failed = [row for row in rows if not row["ok"]]
         report = {
             "federation": plan["name"],
@@ -51,7 +51,7 @@ class ActionModule(ActionBase):
             "zones": _zones(plan, arguments["observed"]),
             "checks": rows,
             "training": training,
-            "timeline": verification.timeline(arguments["steps"], time.time()),
+            "timeline": checks.timeline(arguments["steps"], time.time()),
         }
         try:
             _write(arguments["path"], report)
@@ -86,7 +86,7 @@ def _zones(plan, observed):
             "state": service.get("state", "absent"),
             "vms": [
                 {"id": node.get("vm_id"), "name": node.get("name"), "addresses": node.get("addresses", [])}
-                for node in verification.nodes(service)
+                for node in checks.nodes(service)
             ],
         }
     return zones
@@ -109,7 +109,7 @@ def _write(path, report):
 def _show_checks(rows):
     shown = [{**row, "result": "ok" if row["ok"] else "FAILED"} for row in rows]
     display.display("")
-    for line, row in zip(verification.table(shown, COLUMNS), [None, None, *rows], strict=True):
+    for line, row in zip(checks.table(shown, COLUMNS), [None, None, *rows], strict=True):
         display.display(line, color="red" if row and not row["ok"] else None)
 
 
@@ -117,12 +117,12 @@ def _show_training(report):
     training, timeline = report["training"] or {}, report["timeline"]
     display.display("")
     losses = training.get("losses", [])
-    for line in verification.table(
+    for line in checks.table(
         [{"round": number, "loss": f"{loss:.6f}"} for number, loss in enumerate(losses, 1)], ("round", "loss")
     ):
         display.display(line)
     display.display("")
-    for line in verification.table(
+    for line in checks.table(
         [
             {"step": row["step"], "seconds": f"{row['seconds']:.1f}", "waits": "yes" if row["waits"] else ""}
             for row in timeline["steps"]

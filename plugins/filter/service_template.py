@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.oneflower.federation.plugins.module_utils import plan
+from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import plan
 
 
 class FilterModule:

@@ -57,7 +57,7 @@ changes:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.oneflower.federation.plugins.module_utils.files import read, replace
+from ansible_collections.oneflower.federation.plugins.module_utils.gateway.files import read, replace
 
 TABLE = ("inet", "oneflower")
 RULES = "/etc/oneflower/gateway.nft"

@@ -112,8 +112,8 @@ import os
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.oneflower.federation.plugins.module_utils import wireguard
-from ansible_collections.oneflower.federation.plugins.module_utils.files import read, replace
+from ansible_collections.oneflower.federation.plugins.module_utils.gateway import wireguard
+from ansible_collections.oneflower.federation.plugins.module_utils.gateway.files import read, replace
 
 FOLDER = "/etc/wireguard"
 

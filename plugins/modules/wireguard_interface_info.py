@@ -99,7 +99,7 @@ interface:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.oneflower.federation.plugins.module_utils import wireguard
+from ansible_collections.oneflower.federation.plugins.module_utils.gateway import wireguard
 
 # A session older than this is dead (WireGuard paper, section 6.1: REJECT_AFTER_TIME).
 SESSION_LIMIT_S = 180

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the appliance's package importable as it is on an image: with the collection's two shared modules in it."""
+"""Makes the appliance's package importable as it is on an image."""
 
-import importlib
 import sys
 from pathlib import Path
 
@@ -9,9 +8,6 @@ import pytest
 
 FILES = Path(__file__).parents[3] / "roles/flower_appliance/files"
 sys.path[:0] = [str(FILES), str(FILES / "app")]
-for _name in ("vocabulary", "flower_versions"):
-    _module = importlib.import_module(f"ansible_collections.oneflower.federation.plugins.module_utils.{_name}")
-    sys.modules[f"oneflower_appliance.{_name}"] = _module
 
 
 @pytest.fixture

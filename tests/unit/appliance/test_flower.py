@@ -8,20 +8,21 @@ import types
 from pathlib import Path
 
 import pytest
-from oneflower_appliance import data, flower, flower_versions, keepalive, nodes, vocabulary
+from oneflower_appliance import data, flower, keepalive, nodes
+from oneflower_appliance.appliance import flower_releases, settings
 
-VERSION = flower_versions.lookup("1.39.0")
+VERSION = flower_releases.lookup("1.39.0")
 PEM = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").decode()
 
 
 def supernode(**more):
-    values, faults = vocabulary.validate("supernode", {"FL_SUPERLINK_ADDRESS": "10.1.1.5:9092", "FL_SSL_CA_CERTFILE": PEM, **more})
+    values, faults = settings.validate("supernode", {"FL_SUPERLINK_ADDRESS": "10.1.1.5:9092", "FL_SSL_CA_CERTFILE": PEM, **more})
     assert not faults
     return flower.supernode(values, VERSION, Path("/tls"), Path("/data"), 3)
 
 
 def superlink(**more):
-    values, faults = vocabulary.validate("superlink", more)
+    values, faults = settings.validate("superlink", more)
     assert not faults
     return flower.superlink(values, VERSION, Path("/tls"), Path("/home"))
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -17,21 +18,24 @@ PAGES = sorted(
     for pattern in ("README.md", "docs/*.md", "inventories/*/*.yml", "lab/*.md", "tests/contract/*.md", "benchmarks/*/*.md")
     for path in ROOT.glob(pattern)
 )
+_SPEC = importlib.util.spec_from_file_location("update", ROOT / "docs" / "update.py")
+update = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(update)
 PROGRAMS = ("make", "ansible-playbook", "ansible-galaxy", "molecule", "python", "pytest")
 CALL = re.compile(rf"(?:{'|'.join(PROGRAMS)}) [^`\n]+")
 
 # The command, and the test that runs it: a file with a function, or the Makefile's own chain.
 RUN_BY = {
-    "make walkthrough": "tests/integration/test_walkthrough.py::first_run",
+    "make walkthrough": "tests/lab/test_walkthrough.py::first_run",
     "make test": ".ci/run::make test",
-    'make walkthrough PLAYBOOK_ARGS="-e federation_train=true"': "tests/integration/test_walkthrough.py::test_trains_again_when_asked",
+    'make walkthrough PLAYBOOK_ARGS="-e federation_train=true"': "tests/lab/test_walkthrough.py::test_trains_again_when_asked",
     "make lab-up": "Makefile::walkthrough: lab-up",
-    "make lab-down": "tests/integration/test_walkthrough.py::test_down_leaves_nothing",
-    "ansible-playbook -i YOUR-INVENTORY playbooks/plan.yml": "tests/integration/test_inventories.py::test_missing_credentials",
-    "ansible-playbook -i INVENTORY playbooks/plan.yml": "tests/integration/test_inventories.py::test_missing_credentials",
-    "ansible-playbook -i FOLDER oneflower.federation.plan": "tests/integration/test_inventories.py::test_reference_plans",
-    "ansible-playbook -i YOUR-INVENTORY playbooks/walkthrough.yml": "tests/integration/test_walkthrough.py::kill_at",
-    "python docs/update.py": "tests/unit/docs/test_commands.py::test_update_writes_the_vocabulary",
+    "make lab-down": "tests/lab/test_walkthrough.py::test_down_leaves_nothing",
+    "ansible-playbook -i YOUR-INVENTORY playbooks/plan.yml": "tests/lab/test_inventories.py::test_missing_credentials",
+    "ansible-playbook -i INVENTORY playbooks/plan.yml": "tests/lab/test_inventories.py::test_missing_credentials",
+    "ansible-playbook -i FOLDER oneflower.federation.plan": "tests/lab/test_inventories.py::test_reference_plans",
+    "ansible-playbook -i YOUR-INVENTORY playbooks/walkthrough.yml": "tests/lab/test_walkthrough.py::kill_at",
+    "python docs/update.py": "tests/unit/docs/test_commands.py::test_update_writes_the_tables",
 }
 
 
@@ -61,12 +65,17 @@ def test_no_entry_is_stale():
     assert set(RUN_BY) <= {command for _page, command in commands()}
 
 
-def test_update_writes_the_vocabulary(tmp_path):
+def test_update_writes_the_tables(tmp_path):
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
-    (tmp_path / "plugins" / "module_utils").mkdir(parents=True)
-    shutil.copy(ROOT / "plugins" / "module_utils" / "vocabulary.py", tmp_path / "plugins" / "module_utils")
+    (tmp_path / ".build").symlink_to(ROOT / ".build")
     page = tmp_path / "docs" / "context.md"
     right = page.read_text()
-    page.write_text(right.replace("| `FL_LOG_LEVEL` |", "| `FL_LOUDNESS` |"))
+    page.write_text(right.replace("| `FL_LOG_LEVEL` |", "| `FL_LOUDNESS` |").replace("| `FL_TLS` |", "| `FL_TLZ` |"))
     subprocess.run([sys.executable, "docs/update.py"], cwd=tmp_path, check=True, timeout=30)
     assert page.read_text() == right
+
+
+def test_the_tables_are_current():
+    for name in update.TABLES:
+        page = (ROOT / "docs" / name).read_text()
+        assert update.updated(name, page) == page, "run python docs/update.py"

@@ -12,7 +12,8 @@ import time
 import typing as t
 from collections.abc import Callable, Mapping
 
-from . import context, flower_versions, vocabulary
+from . import context
+from .appliance import flower_releases, settings
 from .node_roles import Host, NodeRole, Report, SuperLink, SuperNode, service_user
 from .onegate import GateError, OneGate
 from .paths import Paths, write_atomic
@@ -106,7 +107,7 @@ class Agent:
         if faults:
             # Start nothing and stop nothing: what runs goes on with what it was started with.
             role = self._context.get("FL_ROLE")
-            attributes = {"FL_ROLE": role} if role in vocabulary.ROLES else {}
+            attributes = {"FL_ROLE": role} if role in settings.ROLES else {}
             return Report({**attributes, "FL_VERSION": self._installed}, faults, ready=False)
         if values != self._values or self._role is None:
             self._values, self._role = values, self._make_role(values)
@@ -130,12 +131,12 @@ class Agent:
             before = {}
         known = self._publisher.known if self._publisher else None
         latest = context.latest(before, self._context, known)
-        clean, faults = vocabulary.validate(self._context.get("FL_ROLE", ""), {**self._context, **latest["values"]})
+        clean, faults = settings.validate(self._context.get("FL_ROLE", ""), {**self._context, **latest["values"]})
         if not faults and clean["FLOWER_VERSION"] != self._installed:
             faults = [f"FLOWER_VERSION: is {clean['FLOWER_VERSION']}, but this image holds {self._installed}"]
         if not faults:
             try:
-                flower_versions.lookup(clean["FLOWER_VERSION"])
+                flower_releases.lookup(clean["FLOWER_VERSION"])
             except ValueError as error:
                 faults = [f"FLOWER_VERSION: {error}"]
         entry = {"vm_id": self._context.get("VMID"), **latest}
@@ -144,8 +145,8 @@ class Agent:
         return clean, faults
 
     def _make_role(self, values: Mapping[str, str]) -> NodeRole:
-        version = flower_versions.lookup(values["FLOWER_VERSION"])
-        if self._context["FL_ROLE"] == vocabulary.SUPERLINK:
+        version = flower_releases.lookup(values["FLOWER_VERSION"])
+        if self._context["FL_ROLE"] == settings.SUPERLINK:
             return SuperLink(self._host, values, version)
         service = self._gate_client.service if self._gate_client else None
         numbered = bool(self._context.get("FL_PARTITION_OFFSET", "").strip())

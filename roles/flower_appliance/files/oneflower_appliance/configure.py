@@ -13,7 +13,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import context, vocabulary
+from . import context
+from .appliance import settings
 from .paths import Paths, write_atomic
 
 
@@ -43,7 +44,7 @@ def configure(environment: Mapping[str, str], paths: Paths) -> int:
     """Save CONTEXT for the agent and see that it runs. Faults go to stderr, which one-context writes to the journal."""
     values, token = read(environment)
     ours = context.relevant(values)
-    _clean, faults = vocabulary.validate(ours.get("FL_ROLE", ""), ours)
+    _clean, faults = settings.validate(ours.get("FL_ROLE", ""), ours)
     for fault in faults:
         print(f"CONTEXT: {fault}", file=sys.stderr)
     paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)

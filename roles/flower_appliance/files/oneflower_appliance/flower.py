@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .flower_versions import FlowerVersion
+from .appliance.flower_releases import FlowerRelease
 
 SUPERNODE_PORT = 9094
 # SuperExec asks for work this often, on loopback (Flower's default is 1 s); it is the part of a round's latency that
@@ -32,7 +32,7 @@ class Command:
         return "".join(f"{argument}\n" for argument in self.arguments).encode()
 
 
-def _environment(values: Mapping[str, str], version: FlowerVersion) -> tuple[tuple[str, str], ...]:
+def _environment(values: Mapping[str, str], version: FlowerRelease) -> tuple[tuple[str, str], ...]:
     environment = {
         "FLWR_LOG_LEVEL": values["FL_LOG_LEVEL"],
         "FLWR_TELEMETRY_ENABLED": "0",
@@ -45,13 +45,13 @@ def _environment(values: Mapping[str, str], version: FlowerVersion) -> tuple[tup
     return tuple(sorted(environment.items()))
 
 
-def superlink(values: Mapping[str, str], version: FlowerVersion, tls: Path, home: Path) -> Command:
+def superlink(values: Mapping[str, str], version: FlowerRelease, tls: Path, home: Path) -> Command:
     """The SuperLink: Fleet API for the federation, Control and Runtime API on loopback."""
     arguments = [
         "--fleet-api-type",
-        "grpc-rere",
+        version.fleet_api_type,
         "--fleet-api-address",
-        values["FL_FLEET_API_ADDRESS"],
+        fleet_address(values, version),
         "--host",
         "127.0.0.1",
         "--port",
@@ -70,7 +70,7 @@ def superlink(values: Mapping[str, str], version: FlowerVersion, tls: Path, home
     return Command("flower-superlink", tuple(arguments), _environment(values, version))
 
 
-def supernode(values: Mapping[str, str], version: FlowerVersion, tls: Path, data: Path, partition: int) -> Command:
+def supernode(values: Mapping[str, str], version: FlowerRelease, tls: Path, data: Path, partition: int) -> Command:
     """A SuperNode that holds `partition`; its Runtime API is on loopback."""
     node_config = f'partition-id={partition} num-partitions={values["FL_NUM_PARTITIONS"]} data-path="{data}"'
     for pair in values["FL_NODE_CONFIG"].split():
@@ -97,6 +97,11 @@ def supernode(values: Mapping[str, str], version: FlowerVersion, tls: Path, data
         if int(values[name] or 0) > 0:
             arguments += [flag, values[name]]
     return Command("flower-supernode", tuple(arguments), _environment(values, version))
+
+
+def fleet_address(values: Mapping[str, str], version: FlowerRelease) -> str:
+    """Return address and port on which the Fleet API listens."""
+    return values["FL_FLEET_API_ADDRESS"] or f"0.0.0.0:{version.fleet_port}"
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import data, flower, keepalive, nodes, partition, tls
-from .flower_versions import FlowerVersion
+from .appliance.flower_releases import FlowerRelease
 from .onegate import GateError, NoService
 from .paths import Paths, write_atomic
 from .training import Flwr, Training
@@ -123,7 +123,7 @@ class SuperLink:
 
     unit = "flower-superlink"
 
-    def __init__(self, host: Host, values: Mapping[str, str], version: FlowerVersion):
+    def __init__(self, host: Host, values: Mapping[str, str], version: FlowerRelease):
         self._host, self._values, self._version = host, values, version
         uid, gid = host.owner or (None, None)
         self._flwr = Flwr(host.paths, uid, gid)
@@ -136,7 +136,7 @@ class SuperLink:
         self._reason = ""
         self._nodes: int | None = None
         self._failing = Lasting(host.clock)
-        _listen, self._port = flower.split_address(values["FL_FLEET_API_ADDRESS"])
+        _listen, self._port = flower.split_address(flower.fleet_address(values, version))
 
     @property
     def busy(self) -> bool:
@@ -199,7 +199,7 @@ class SuperLink:
         if self._serving and self._host.units.processes(self.unit) and self._host.clock() - self._checked < RECHECK_S:
             return
         self._checked = self._host.clock()
-        listen, _port = flower.split_address(self._values["FL_FLEET_API_ADDRESS"])
+        listen, _port = flower.split_address(flower.fleet_address(self._values, self._version))
         target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen, listen)
         try:
             seen = tls.handshake(target, self._port, self._certificate.ca_pem if self._certificate else None, 3.0)
@@ -236,7 +236,7 @@ class SuperNode:
         self,
         host: Host,
         values: Mapping[str, str],
-        version: FlowerVersion,
+        version: FlowerRelease,
         vm_id: str,
         service: Callable[[], dict[str, t.Any]] | None,
         *,

@@ -1,34 +1,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import base64
-from pathlib import Path
 
 import pytest
-from ansible_collections.oneflower.federation.plugins.module_utils import flower_versions, vocabulary
+from ansible_collections.oneflower.federation.plugins.module_utils.appliance import flower_releases, settings
 
-ROOT = Path(__file__).parents[3]
 PEM = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").decode()
 NODE = {"FL_SUPERLINK_ADDRESS": "10.10.10.5:9092", "FL_SSL_CA_CERTFILE": PEM}
 
 
 def test_superlink_needs_nothing_but_its_role():
-    clean, faults = vocabulary.validate("superlink", {"NETWORK": "YES", "ETH0_IP": "10.0.0.1"})
+    clean, faults = settings.validate("superlink", {"NETWORK": "YES", "ETH0_IP": "10.0.0.1"})
     assert not faults
-    assert clean["FL_FLEET_API_ADDRESS"] == "0.0.0.0:9092"
+    assert clean["FL_FLEET_API_ADDRESS"] == ""  # the port is the Flower release's
     assert clean["FL_TLS_ENABLED"] == "YES"
     assert "FL_SUPERLINK_ADDRESS" not in clean
 
 
 def test_empty_input_means_default():
-    clean, faults = vocabulary.validate("superlink", {"FL_LOG_LEVEL": "", "FL_GRPC_KEEPALIVE_TIME": " "})
+    clean, faults = settings.validate("superlink", {"FL_LOG_LEVEL": "", "FL_GRPC_KEEPALIVE_TIME": " "})
     assert not faults
     assert (clean["FL_LOG_LEVEL"], clean["FL_GRPC_KEEPALIVE_TIME"]) == ("INFO", "60")
 
 
 def test_supernode_needs_address_and_ca():
-    _clean, faults = vocabulary.validate("supernode", {})
+    _clean, faults = settings.validate("supernode", {})
     assert [fault.split(":")[0] for fault in faults] == ["FL_SUPERLINK_ADDRESS", "FL_SSL_CA_CERTFILE"]
-    assert vocabulary.validate("supernode", NODE)[1] == []
-    assert vocabulary.validate("supernode", {"FL_SUPERLINK_ADDRESS": "a:1", "FL_TLS_ENABLED": "NO"})[1] == []
+    assert settings.validate("supernode", NODE)[1] == []
+    assert settings.validate("supernode", {"FL_SUPERLINK_ADDRESS": "a:1", "FL_TLS_ENABLED": "NO"})[1] == []
 
 
 @pytest.mark.parametrize(
@@ -60,42 +58,37 @@ def test_supernode_needs_address_and_ca():
     ],
 )
 def test_faults_name_their_variable(role, name, value):
-    _clean, faults = vocabulary.validate(role, {**(NODE if role == "supernode" else {}), name: value})
+    _clean, faults = settings.validate(role, {**(NODE if role == "supernode" else {}), name: value})
     assert len(faults) == 1
     assert faults[0].startswith(f"{name}:")
 
 
 def test_all_faults_at_once():
-    _clean, faults = vocabulary.validate(
+    _clean, faults = settings.validate(
         "supernode", {**NODE, "FL_LOG_LEVEL": "x", "FL_NUM_PARTITIONS": "many", "FL_TLS_ENABLED": "1"}
     )
     assert len(faults) == 3
 
 
 def test_unknown_role():
-    assert vocabulary.validate("", {})[1] == ["FL_ROLE: is ''; superlink or supernode is needed"]
+    assert settings.validate("", {})[1] == ["FL_ROLE: is ''; superlink or supernode is needed"]
 
 
 def test_user_inputs_are_what_oneflow_takes():
-    for role in vocabulary.ROLES:
-        for name, text in vocabulary.user_inputs(role).items():
+    for role in settings.ROLES:
+        for name, text in settings.user_inputs(role).items():
             mandatory, kind, help_text, options, default = text.split("|")
             assert mandatory in "MO"
             assert kind in ("text", "text64", "number", "boolean", "list")
             assert help_text
             assert (options == " ") == (kind != "list")
-            variable = next(variable for variable in vocabulary.VARIABLES if variable.name == name)
+            variable = next(variable for variable in settings.SETTINGS if variable.name == name)
             assert variable.fault(default) is None or mandatory == "M"
-    assert vocabulary.user_inputs("supernode")["FL_SUPERLINK_ADDRESS"].startswith("M|text|")
+    assert settings.user_inputs("supernode")["FL_SUPERLINK_ADDRESS"].startswith("M|text|")
 
 
 def test_versions():
-    version = flower_versions.lookup("1.39.0")
+    version = flower_releases.lookup("1.39.0")
     assert (version.fleet_transport, version.fleet_port, version.control_port, version.keepalive) == ("grpc", 9092, 8000, True)
     with pytest.raises(ValueError, match=r"known are .*1\.39\.0"):
-        flower_versions.lookup("1.42.0")
-
-
-def test_the_reference_page_is_current():
-    page = (ROOT / "docs/context.md").read_text()
-    assert vocabulary.reference() in page, "run python docs/update.py"
+        flower_releases.lookup("1.42.0")

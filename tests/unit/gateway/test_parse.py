@@ -4,7 +4,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from ansible_collections.oneflower.federation.plugins.module_utils import wireguard
+from ansible_collections.oneflower.federation.plugins.module_utils.gateway import wireguard
 
 KEY = base64.b64encode(bytes(32)).decode()
 

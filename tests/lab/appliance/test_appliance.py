@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.integration.appliance.conftest import NAME
+from tests.lab.appliance.conftest import NAME
 
 
 @pytest.fixture(scope="module")

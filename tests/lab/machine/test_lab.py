@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.traces import left_by, traces
+from tests.lab.traces import left_by, traces
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "t3"

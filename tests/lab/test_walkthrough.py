@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from tests.integration.conftest import NAME, ROOT, changes
-from tests.integration.traces import left_by, traces
+from tests.lab.conftest import NAME, ROOT, changes
+from tests.lab.traces import left_by, traces
 
 BEFORE: dict[str, set[str]] = {}
 

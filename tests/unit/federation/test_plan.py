@@ -7,7 +7,7 @@ import copy
 import ipaddress
 
 import pytest
-from ansible_collections.oneflower.federation.plugins.module_utils import plan
+from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import plan
 
 GROUPS = {
     "coordinator": ["zone-a"],

@@ -6,9 +6,8 @@ from __future__ import annotations
 import copy
 
 import pytest
-from ansible_collections.oneflower.federation.plugins.module_utils import plan, verification
-
-from tests.unit.plan.test_plan import GROUPS, HOSTS
+from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import checks, plan
+from tests.unit.federation.test_plan import GROUPS, HOSTS
 
 PLAN = plan.make_plan(GROUPS, HOSTS)
 LEAF = "ab" * 32
@@ -52,7 +51,7 @@ def observed():
 
 
 def failures(found):
-    return {(row["check"], row["where"]) for row in verification.checks(PLAN, found) if not row["ok"]}
+    return {(row["check"], row["where"]) for row in checks.checks(PLAN, found) if not row["ok"]}
 
 
 def attributes(found, zone, node=0):
@@ -60,7 +59,7 @@ def attributes(found, zone, node=0):
 
 
 def test_a_federation_as_planned_passes_every_check():
-    rows = verification.checks(PLAN, observed())
+    rows = checks.checks(PLAN, observed())
     assert [row for row in rows if not row["ok"]] == []
     assert len(rows) == 3 + 1 + 1 + 1 + 1 + 2 + 2 + 5 * 4
 
@@ -98,14 +97,14 @@ def test_each_deviation_fails_its_own_check(break_it, expected):
 
 
 def test_nothing_observed_fails_everything_and_raises_nothing():
-    rows = verification.checks(PLAN, {})
+    rows = checks.checks(PLAN, {})
     assert rows and not any(row["ok"] for row in rows)
 
 
 def test_observation_is_not_modified():
     found = observed()
     before = copy.deepcopy(found)
-    verification.checks(PLAN, found)
+    checks.checks(PLAN, found)
     assert found == before
 
 
@@ -115,15 +114,15 @@ def test_timeline_separates_waiting_from_work_and_training_from_deployment():
         {"name": "wait", "started": 103.0, "waits": True},
         {"name": "train", "started": 113.0, "training": True},
     ]
-    found = verification.timeline(steps, 153.5)
+    found = checks.timeline(steps, 153.5)
     assert [row["seconds"] for row in found["steps"]] == [3.0, 10.0, 40.5]
     assert (found["deployment_seconds"], found["critical_path_seconds"], found["training_seconds"]) == (13.0, 10.0, 40.5)
     assert found["walkthrough_to_critical_path"] == 1.06  # 53.5 / 50.5
-    assert verification.timeline(steps[:1], 153.5)["walkthrough_to_critical_path"] is None
+    assert checks.timeline(steps[:1], 153.5)["walkthrough_to_critical_path"] is None
 
 
 def test_table_aligns_its_columns():
-    assert verification.table([{"a": "xx", "b": 1}, {"a": "y", "b": 22}], ("a", "b")) == [
+    assert checks.table([{"a": "xx", "b": 1}, {"a": "y", "b": 22}], ("a", "b")) == [
         "A   B",
         "--  --",
         "xx  1",

@@ -6,8 +6,8 @@ from __future__ import annotations
 import base64
 
 import pytest
-from ansible_collections.oneflower.federation.plugins.module_utils import wireguard
-from ansible_collections.oneflower.federation.plugins.module_utils.wireguard import Peer
+from ansible_collections.oneflower.federation.plugins.module_utils.gateway import wireguard
+from ansible_collections.oneflower.federation.plugins.module_utils.gateway.wireguard import Peer
 
 
 def key(number: int) -> str:

@@ -15,7 +15,7 @@ import typing as t
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ansible_collections.oneflower.federation.plugins.module_utils import flower_versions, vocabulary
+from ansible_collections.oneflower.federation.plugins.module_utils.appliance import flower_releases, settings
 
 # A WireGuard packet costs at most 80 bytes: IPv6 header 40, UDP 8, WireGuard header and tag 32.
 WIREGUARD_OVERHEAD = 80
@@ -258,7 +258,7 @@ def service_template(service: Mapping[str, t.Any], template_id: int, network_id:
                 "type": "vm",
                 "template_id": int(template_id),
                 "cardinality": service["cardinality"],
-                "user_inputs": vocabulary.user_inputs(service["role"]),
+                "user_inputs": settings.user_inputs(service["role"]),
                 "template_contents": {
                     "CONTEXT": dict(service["context"]),
                     "NIC": [{"NETWORK_ID": str(network_id), **service["nic"]}],
@@ -302,13 +302,13 @@ def _gateways(reader: _Reader, groups: Mapping[str, list[str]], zones: list[str]
     return found
 
 
-def _flower_version(reader: _Reader, hub_zone: str) -> flower_versions.FlowerVersion:
+def _flower_version(reader: _Reader, hub_zone: str) -> flower_releases.FlowerRelease:
     wanted = str(reader.get(hub_zone, "federation_flower_version"))
     try:
-        return flower_versions.lookup(wanted)
+        return flower_releases.lookup(wanted)
     except ValueError as error:
         reader.problem(hub_zone, "federation_flower_version", str(error))
-        return flower_versions.lookup(DEFAULTS["federation_flower_version"])
+        return flower_releases.lookup(DEFAULTS["federation_flower_version"])
 
 
 def _lans(reader: _Reader, hub_zone: str, sites: list[str], gateways: Mapping[str, str]) -> dict[str, ipaddress.IPv4Network]:
@@ -362,7 +362,7 @@ def _tunnel_addresses(
     return {zone: ipaddress.IPv4Interface(f"{address}/{overlay.prefixlen}") for zone, address in addresses.items()}
 
 
-def _keepalive(reader: _Reader, hub_zone: str, version: flower_versions.FlowerVersion) -> dict[str, t.Any]:
+def _keepalive(reader: _Reader, hub_zone: str, version: flower_releases.FlowerRelease) -> dict[str, t.Any]:
     time_s = reader.integer(hub_zone, "federation_keepalive_time", 10, 7200)
     timeout_s = reader.integer(hub_zone, "federation_keepalive_timeout", 1, 7200)
     if timeout_s >= time_s:
@@ -402,7 +402,7 @@ def _wireguard(
     lans: Mapping[str, ipaddress.IPv4Network],
     tunnel: Mapping[str, ipaddress.IPv4Interface],
     superlink: ipaddress.IPv4Address | None,
-    version: flower_versions.FlowerVersion,
+    version: flower_releases.FlowerRelease,
 ) -> dict[str, t.Any]:
     """Variables of the role `wireguard` for every gateway."""
     hub = gateways[hub_zone]
@@ -462,7 +462,7 @@ def _check_context(reader: _Reader, zones: Mapping[str, t.Any]) -> None:
     for zone, entry in zones.items():
         service = entry["service"]
         values = {**service["inputs"], "FL_ROLE": service["role"]}
-        _clean, faults = vocabulary.validate(service["role"], values)
+        _clean, faults = settings.validate(service["role"], values)
         for fault in faults:
             if service["trusts_superlink"] and fault.startswith("FL_SSL_CA_CERTFILE"):
                 continue

@@ -1,0 +1,221 @@
+# Copyright (c) 2026, oneflower.federation contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Attributes: everything that a VM publishes about itself through OneGate, and what it is asked for there, defined once.
+
+The appliance formats, the controller parses. What a VM says is input: parsing leaves out what does not fit and raises
+nothing. Pure, and free of Ansible and of imports from outside this folder: the appliance carries a copy of the folder.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+
+from .settings import BOTH, ROLE, SUPERLINK, SUPERNODE, of_whom
+
+# The names, for those who read or write a value. FL_ROLE is published as it was set.
+PUBLISHED_VERSION = "FL_VERSION"
+ERROR = "FL_ERROR"
+READY = "FL_READY"
+GATE_READY = "READY"
+KEEPALIVE = "FL_KEEPALIVE"
+ENDPOINT = "FL_ENDPOINT"
+TLS = "FL_TLS"
+CA_CERTIFICATE = "FL_CA_CERT"
+CERTIFICATE_SANS = "FL_CERT_SAN"
+CERTIFICATE_FINGERPRINT = "FL_CERT_FINGERPRINT"
+NODES_ONLINE = "FL_NODES_ONLINE"
+SUPERLINK_DIALLED = "FL_SUPERLINK"
+PEER_FINGERPRINT = "FL_PEER_FINGERPRINT"
+PARTITION = "FL_PARTITION_ID"
+RUN_REQUEST = "FL_RUN_REQUEST"
+RUN_ID = "FL_RUN_ID"
+RUN_STATUS = "FL_RUN_STATUS"
+RUN_ROUND = "FL_RUN_ROUND"
+RUN_ROUNDS = "FL_RUN_ROUNDS"
+RUN_LOSS = "FL_RUN_LOSS"
+RUN_NODES = "FL_RUN_NODES"
+RUN_PARTITIONS = "FL_RUN_PARTITIONS"
+RUN_SECONDS = "FL_RUN_SECONDS"
+RUN_ERROR = "FL_RUN_ERROR"
+
+YES, NO = "YES", "NO"
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One user attribute. `asked` ones are written by the controller and read by the VM, all others the other way round."""
+
+    name: str
+    roles: tuple[str, ...]
+    help: str
+    asked: bool = False
+
+
+_SUPERLINK, _SUPERNODE = (SUPERLINK,), (SUPERNODE,)
+ATTRIBUTES: tuple[Attribute, ...] = (
+    Attribute(ROLE, BOTH, "what the VM is"),
+    Attribute(PUBLISHED_VERSION, BOTH, "Flower version that the image holds"),
+    Attribute(
+        ERROR,
+        BOTH,
+        "every fault; absent while there is none. What may pass by itself is published after 45 s, the rest at once",
+    ),
+    Attribute(READY, BOTH, "`YES` while the VM does its work, see below"),
+    Attribute(GATE_READY, BOTH, "the same; it opens OneFlow's gate"),
+    Attribute(
+        KEEPALIVE,
+        BOTH,
+        "the gRPC options in force, read from Flower's process; `tcp_user_timeout_ms` is the kernel's",
+    ),
+    Attribute(ENDPOINT, _SUPERLINK, "address and port of the Fleet API"),
+    Attribute(TLS, _SUPERLINK, "whether TLS is on, `YES` or `NO`"),
+    Attribute(CA_CERTIFICATE, _SUPERLINK, "its CA certificate, base64 of PEM"),
+    Attribute(CERTIFICATE_SANS, _SUPERLINK, "names in its server certificate, by comma"),
+    Attribute(CERTIFICATE_FINGERPRINT, _SUPERLINK, "SHA-256 of its server certificate"),
+    Attribute(NODES_ONLINE, _SUPERLINK, "SuperNodes online, from the SuperLink's database"),
+    Attribute(SUPERLINK_DIALLED, _SUPERNODE, "address that it dials"),
+    Attribute(PEER_FINGERPRINT, _SUPERNODE, "SHA-256 of the certificate that it verified in a handshake with that address"),
+    Attribute(PARTITION, _SUPERNODE, "partition that it holds; no other VM of its service has it"),
+    Attribute(RUN_REQUEST, _SUPERLINK, "a run that is asked for: an id, `rounds=N`, `nodes=N`", asked=True),
+    Attribute(RUN_ID, _SUPERLINK, "id of the run that was asked for last"),
+    Attribute(RUN_STATUS, _SUPERLINK, "`running`, `finished` or `failed`"),
+    Attribute(RUN_ROUND, _SUPERLINK, "rounds done"),
+    Attribute(RUN_ROUNDS, _SUPERLINK, "rounds asked for"),
+    Attribute(RUN_LOSS, _SUPERLINK, "mean squared error of the model after each round, over all partitions, by comma"),
+    Attribute(RUN_NODES, _SUPERLINK, "SuperNodes that trained in the last round"),
+    Attribute(RUN_PARTITIONS, _SUPERLINK, "partitions that trained in the last round, by comma"),
+    Attribute(RUN_SECONDS, _SUPERLINK, "how long the run took, in seconds"),
+    Attribute(RUN_ERROR, _SUPERLINK, "why the run failed"),
+)
+
+
+@dataclass(frozen=True)
+class Keepalive:
+    """gRPC keepalive as it is in force at one end; None: not set. Times in milliseconds."""
+
+    time_ms: int | None = None
+    timeout_ms: int | None = None
+    permit: int | None = None
+    max_pings: int | None = None
+    min_interval_ms: int | None = None
+    tcp_user_timeout_ms: int | None = None
+
+    def format(self) -> str:
+        """Return one line, such as "time_ms=60000,timeout_ms=20000,permit=1,max_pings=0"; what is not set is left out."""
+        return ",".join(f"{name}={value}" for name, value in asdict(self).items() if value is not None)
+
+    @classmethod
+    def parse(cls, text: str) -> Keepalive:
+        """Read what `format` wrote; unknown names and values that are no whole number are left out."""
+        known = {entry.name for entry in fields(cls)}
+        pairs = (part.strip().partition("=") for part in text.split(","))
+        return cls(**{name: int(value) for name, _equals, value in pairs if name in known and re.fullmatch(r"[0-9]{1,12}", value)})
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A run that the SuperLink's VM is asked for: its id, the rounds, and the SuperNodes to wait for."""
+
+    id: str
+    rounds: int = 3
+    nodes: int = 1
+
+    def format(self) -> str:
+        """Return "<id> rounds=3 nodes=1"; the number of SuperNodes only where it is more than one."""
+        return f"{self.id} rounds={self.rounds}" + (f" nodes={self.nodes}" if self.nodes > 1 else "")
+
+    @classmethod
+    def parse(cls, text: str) -> RunRequest:
+        """Read "<id> [rounds=3] [nodes=1]". Raises ValueError that names the attribute."""
+        identifier, *pairs = text.split() or [""]
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", identifier):
+            raise ValueError(f"{RUN_REQUEST}: id {identifier[:70]!r} must be 1 to 64 of A-Z a-z 0-9 . _ -")
+        values: dict[str, int] = {}
+        for pair in pairs:
+            key, _equals, value = pair.partition("=")
+            if key not in ("rounds", "nodes") or not re.fullmatch(r"[1-9][0-9]{0,3}", value):
+                raise ValueError(f"{RUN_REQUEST}: {pair[:70]!r} is not rounds=N or nodes=N with N from 1 to 9999")
+            values[key] = int(value)
+        return cls(identifier, **values)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the SuperLink's VM publishes about its last run. `status` is "none" before there was one."""
+
+    id: str = ""
+    status: str = "none"
+    round: int = 0
+    rounds: int = 0
+    losses: list[float] = field(default_factory=list)
+    nodes: int = 0
+    partitions: list[int] = field(default_factory=list)
+    seconds: float | None = None
+    error: str = ""
+
+    def format(self) -> dict[str, str]:
+        """Return the run as attributes."""
+        return {
+            RUN_ID: self.id,
+            RUN_STATUS: self.status,
+            RUN_ROUND: str(self.round),
+            RUN_ROUNDS: str(self.rounds),
+            RUN_LOSS: ",".join(f"{loss:.6f}" for loss in self.losses),
+            RUN_NODES: str(self.nodes),
+            RUN_PARTITIONS: ",".join(str(number) for number in self.partitions),
+            RUN_ERROR: self.error,
+            RUN_SECONDS: "" if self.seconds is None else f"{self.seconds:.1f}",
+        }
+
+    @classmethod
+    def parse(cls, attributes: Mapping[str, t.Any]) -> Run:
+        """Read a run out of a VM's attributes; text that is no number is left out."""
+        given = {name: str(value) for name, value in attributes.items()}
+        return cls(
+            id=given.get(RUN_ID, ""),
+            status=given.get(RUN_STATUS, "") or "none",
+            round=_count(given.get(RUN_ROUND)),
+            rounds=_count(given.get(RUN_ROUNDS)),
+            losses=_numbers(given.get(RUN_LOSS, ""), float),
+            nodes=_count(given.get(RUN_NODES)),
+            partitions=sorted(set(_numbers(given.get(RUN_PARTITIONS, ""), int))),
+            seconds=next(iter(_numbers(given.get(RUN_SECONDS, ""), float)), None),
+            error=given.get(RUN_ERROR, ""),
+        )
+
+
+def format_names(names: Iterable[str]) -> str:
+    """Return names of a certificate as one attribute."""
+    return ",".join(names)
+
+
+def parse_names(text: str) -> list[str]:
+    """Return the names of a certificate, such as ["IP:10.10.10.5", "DNS:superlink"]."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _count(text: str | None) -> int:
+    return int(text) if text and re.fullmatch(r"[0-9]{1,9}", text) else 0
+
+
+def _numbers(text: str, kind: type) -> list[t.Any]:
+    numbers = []
+    for part in text.split(","):
+        try:
+            numbers.append(kind(part))
+        except ValueError:
+            continue
+    return numbers
+
+
+def reference() -> str:
+    """Return the attributes as a Markdown table; it stands in docs/context.md."""
+    lines = ["| attribute | of | written by | meaning |", "|---|---|---|---|"]
+    for attribute in ATTRIBUTES:
+        writer = "controller" if attribute.asked else "VM"
+        lines.append(f"| `{attribute.name}` | {of_whom(attribute.roles)} | {writer} | {attribute.help} |")
+    return "\n".join(lines) + "\n"
