@@ -15,6 +15,8 @@ TABLES = {
         "settings": "module_utils.appliance.settings",
         "attributes": "module_utils.appliance.attributes",
     },
+    "inventory.md": {"variables": "plugin_utils.federation.variables"},
+    "findings.md": {"findings": "plugin_utils.federation.findings"},
 }
 
 

@@ -5,38 +5,48 @@
 
 from __future__ import annotations
 
+import typing as t
+
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import plan
+from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import inventory, plan, topology, variables
 
 
 class ActionModule(ActionBase):
-    """Hand the inventory's `federation_*` variables to the pure planner and return its plan."""
+    """Hand the inventory's variables to the pure planner and return its plan."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
     _supports_check_mode = True
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Return the plan, or fail with every finding."""
         result = super().run(tmp, task_vars)
         self.validate_argument_spec({})
-        groups = {group: list(task_vars["groups"].get(group, [])) for group in plan.GROUPS}
-        hosts = {
-            host: {
-                name: value
-                for name, value in task_vars["hostvars"][host].items()
-                if name.startswith("federation_") and name != "federation_plan"
-            }
-            for host in {host for members in groups.values() for host in members}
-        }
+        given = task_vars or {}
+        groups = {str(group): [str(host) for host in hosts] for group, hosts in given["groups"].items()}
+        hosts = {host for group in topology.GROUPS for host in groups.get(group, [])}
         try:
-            made = plan.make_plan(groups, hosts)
+            made = plan.make_plan(groups, {host: _variables(given["hostvars"][host]) for host in sorted(hosts)})
         except plan.PlanError as error:
-            problems = [str(problem) for problem in error.problems]
+            lines = [f"{finding} [{finding.code}]" for finding in error.findings]
             result.update(
                 failed=True,
-                problems=problems,
-                msg=f"The inventory has {len(problems)} problem(s), nothing was touched:\n- " + "\n- ".join(problems),
+                msg=f"The inventory has {len(lines)} problem(s), nothing was touched:\n- " + "\n- ".join(lines),
             )
             return result
         result.update(changed=False, plan=made)
         return result
+
+
+def _variables(given: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the federation's variables of a host; one that cannot be templated says why."""
+    found: dict[str, t.Any] = {}
+    for name in (str(name) for name in given):
+        if not name.startswith(variables.PREFIX) or name in variables.FACTS:
+            continue
+        try:
+            found[name] = given[name]
+        except AnsibleError as error:
+            found[name] = inventory.Unreadable(" ".join(str(error).split()))
+    return found

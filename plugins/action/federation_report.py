@@ -5,135 +5,101 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
-import tempfile
 import time
+import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import checks
+from ansible_collections.oneflower.federation.plugins.module_utils.gateway import files
+from ansible_collections.oneflower.federation.plugins.plugin_utils import recorded_steps
+from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import checks, findings, observation, report
 
-display = Display()
-
-COLUMNS = ("check", "where", "expected", "found", "result")
+# What the role verify registers on a host, and under which name the observation takes it.
+REGISTERED = {"service": "verify_service", "tunnel": "verify_tunnel", "probe": "verify_probe"}
+FAILED = "step_failed"
 
 
 class ActionModule(ActionBase):
-    """Compare what was observed with the plan, write the report file, print it, and fail where it does not hold."""
+    """Hold what was observed against the plan, write the report file, and print it. It judges; failing is the caller's."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
     _supports_check_mode = True
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Return {ok, failures, findings, path}."""
         result = super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(
             {
                 "plan": {"type": "dict", "required": True},
-                "observed": {"type": "dict", "required": True},
-                "steps": {"type": "list", "elements": "dict", "default": []},
+                "observed": {"type": "bool", "default": True},
                 "training": {"type": "dict"},
-                "path": {"type": "path", "required": True},
-                "show": {"type": "str", "choices": ["checks", "training"], "default": "checks"},
+                "path": {"type": "path"},
             }
         )
-        plan, training = arguments["plan"], arguments["training"]
-        rows = checks.checks(plan, arguments["observed"])
-        failed = [row for row in rows if not row["ok"]]
-        report = {
-            "federation": plan["name"],
-            "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "ok": not failed,
-            "flower_version": plan["flower_version"],
-            "superlink": plan["superlink"],
-            "zones": _zones(plan, arguments["observed"]),
-            "checks": rows,
-            "training": training,
-            "timeline": checks.timeline(arguments["steps"], time.time()),
-        }
-        try:
-            _write(arguments["path"], report)
-        except OSError as error:
-            raise AnsibleActionFail(
-                f"The report cannot be written to {arguments['path']}: {error}. Set federation_report_path."
-            ) from error
-        if arguments["show"] == "checks":
-            _show_checks(rows)
-        else:
-            _show_training(report)
-        result.update(changed=False, path=arguments["path"])
-        if failed:
-            # The table above shows all of it, and Ansible would print the report once more.
-            result.update(
-                failed=True,
-                msg=f"{len(failed)} of {len(rows)} checks failed: "
-                + "; ".join(f"{row['check']} ({row['where']}): expected {row['expected']}, found {row['found']}" for row in failed),
-            )
-        else:
-            result["report"] = report
+        plan, training, given = arguments["plan"], arguments["training"], task_vars or {}
+        hosts = [*plan["zones"], *plan["gateways"]]
+        registered = {host: given["hostvars"][host] for host in hosts if host in given["hostvars"]}
+        observed, rows = None, []
+        if arguments["observed"]:
+            results = {
+                host: {name: found[variable] for name, variable in REGISTERED.items() if variable in found}
+                for host, found in registered.items()
+            }
+            observed = observation.observation(plan["zones"], plan["gateways"], results)
+            rows = checks.checks(plan, observed, datetime.datetime.now(datetime.UTC))
+        told = report.unique(
+            [
+                *(
+                    findings.of_failure(host, found[FAILED]["step"], found[FAILED])
+                    for host, found in registered.items()
+                    if FAILED in found
+                ),
+                *(row.finding() for row in rows if not row.ok),
+                *(report.training_findings(plan, training) if training and not self._task.check_mode else []),
+            ]
+        )
+        steps = recorded_steps.steps
+        made = report.report(
+            plan,
+            observed,
+            rows,
+            told,
+            written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            training=training,
+            timeline=report.timeline(steps, time.time()) if steps else None,
+        )
+        if arguments["observed"]:
+            result["path"] = path = os.path.join(os.environ.get("PWD", os.getcwd()), arguments["path"] or "report.json")
+            try:
+                files.replace(path, json.dumps(made, indent=2) + "\n", mode=0o644)
+            except OSError as error:
+                raise AnsibleActionFail(f"The report cannot be written to {path}: {error}. Set federation_report_path.") from error
+        self._show(rows, told, training)
+        result.update(
+            changed=False,
+            ok=made["ok"],
+            findings=made["findings"],
+            failures=_failures(told, list(given.get("ansible_play_hosts", []))),
+        )
         return result
 
-
-def _zones(plan, observed):
-    zones = {}
-    for zone, entry in plan["zones"].items():
-        service = observed.get("services", {}).get(zone) or {}
-        zones[zone] = {
-            "role": entry["role"],
-            "service_id": service.get("id"),
-            "state": service.get("state", "absent"),
-            "vms": [
-                {"id": node.get("vm_id"), "name": node.get("name"), "addresses": node.get("addresses", [])}
-                for node in checks.nodes(service)
-            ],
-        }
-    return zones
+    def _show(self, rows: list[checks.Check], told: list[findings.Finding], training: dict[str, t.Any] | None) -> None:
+        lines = [] if training or not rows else report.check_lines(rows)
+        lines += [(line, True) for line in report.training_lines(training)] if training else []
+        for line, right in [("", True), *lines] if lines else []:
+            self._display.display(line, color=None if right else "red")
+        for line in report.finding_lines(told):
+            self._display.display(line, color="red")
 
 
-def _write(path, report):
-    """Replace the file in one step, so that a reader never sees half a report."""
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".report-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(report, stream, indent=2)
-            stream.write("\n")
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _show_checks(rows):
-    shown = [{**row, "result": "ok" if row["ok"] else "FAILED"} for row in rows]
-    display.display("")
-    for line, row in zip(checks.table(shown, COLUMNS), [None, None, *rows], strict=True):
-        display.display(line, color="red" if row and not row["ok"] else None)
-
-
-def _show_training(report):
-    training, timeline = report["training"] or {}, report["timeline"]
-    display.display("")
-    losses = training.get("losses", [])
-    for line in checks.table(
-        [{"round": number, "loss": f"{loss:.6f}"} for number, loss in enumerate(losses, 1)], ("round", "loss")
-    ):
-        display.display(line)
-    display.display("")
-    for line in checks.table(
-        [
-            {"step": row["step"], "seconds": f"{row['seconds']:.1f}", "waits": "yes" if row["waits"] else ""}
-            for row in timeline["steps"]
-        ],
-        ("step", "seconds", "waits"),
-    ):
-        display.display(line)
-    ratio = timeline["walkthrough_to_critical_path"]
-    display.display(
-        f"Deployed in {timeline['deployment_seconds']:.0f} s, of which {timeline['critical_path_seconds']:.0f} s were waits for"
-        f" VM boots, Flower starts and tunnel handshakes (the specification claims {timeline['specification_claim_seconds']} s);"
-        f" trained in {timeline['training_seconds']:.0f} s."
-        + (f" The walkthrough took {ratio:.2f} x its critical path, waits and training." if ratio else "")
-    )
+def _failures(told: list[findings.Finding], hosts: list[str]) -> dict[str, str]:
+    """Return what each host of the play is to fail with; what concerns no host of the play falls to its first."""
+    by_host: dict[str, list[str]] = {}
+    for finding in told:
+        if finding.to_result()["severity"] == findings.ERROR:
+            by_host.setdefault(finding.host if finding.host in hosts else hosts[0], []).append(f"{finding} [{finding.code}]")
+    return {host: "\n".join(lines) for host, lines in by_host.items()}

@@ -12,7 +12,8 @@ description:
   - Reads the C(federation_*) variables of the hosts in the groups C(coordinator), C(training_sites) and C(gateways) and
     computes everything that follows from them; tunnel addresses, AllowedIPs, routes, the address at which the sites dial
     the SuperLink, certificate names, keepalive settings, partition numbers, and the CONTEXT of every role.
-  - It touches nothing and needs no network. Every problem is reported at once, each with the variable to change.
+  - It touches nothing and needs no network. Every problem is reported at once, each with the host, the variable to change and a
+    code that stands in C(docs/findings.md). Unknown C(federation_*) variables are refused.
   - Runs on the controller. The variables are described in C(docs/inventory.md).
 author:
   - oneflower.federation contributors (@oneflower)
@@ -41,9 +42,4 @@ plan:
   description: Zones, gateways, SuperLink, keepalive and partitions of the federation.
   returned: success
   type: dict
-problems:
-  description: Every problem in the inventory, as "host; variable; what is wrong".
-  returned: failure
-  type: list
-  elements: str
 """

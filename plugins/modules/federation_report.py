@@ -6,11 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: federation_report
-short_description: Hold a live federation against its plan and report it
+short_description: Judge a live federation by its plan and report it
 version_added: "0.1.0"
 description:
   - Compares what was read from zones and gateways with the plan, row by row, writes the report as a JSON file on the
-    controller and prints it as a table. Fails when the federation is not what the plan says.
+    controller and prints it as a table, with a line for every finding.
+  - It judges and does not fail. RV(failures) says what each host is to fail with.
+  - Reads from every host of the plan what the role P(oneflower.federation.verify#role) registered there (C(verify_service),
+    C(verify_tunnel), C(verify_probe)), and C(step_failed), the step that failed there. What is not there was not read.
   - The file is replaced in one step on every run and holds no secret. Writing it does not count as a change.
 author:
   - oneflower.federation contributors (@oneflower)
@@ -27,49 +30,72 @@ options:
     type: dict
     required: true
   observed:
-    description:
-      - What was read. C(services) holds a service per zone, as M(oneflower.federation.oneflow_service_info) returns it,
-        C(tunnels) an interface per gateway, as M(oneflower.federation.wireguard_interface_info) returns it, and
-        C(probes) a result of M(oneflower.federation.tls_probe) per gateway.
-    type: dict
-    required: true
-  steps:
-    description: Steps recorded by M(oneflower.federation.federation_step).
-    type: list
-    elements: dict
-    default: []
+    description: Whether the federation was read. If not, only failed steps are told, and no file is written.
+    type: bool
+    default: true
   training:
-    description: Result of a training run, as M(oneflower.federation.flower_run) returns it.
+    description: A training run, as M(oneflower.federation.flower_run) returns it; it is then shown in place of the checks.
     type: dict
   path:
-    description: File to write on the controller.
+    description: File to write on the controller; C(report.json) in the current folder if it is not given.
     type: path
-    required: true
-  show:
-    description: Which table to print.
-    type: str
-    choices: [checks, training]
-    default: checks
 """
 
 EXAMPLES = r"""
 - name: Report
   oneflower.federation.federation_report:
     plan: "{{ federation_plan }}"
-    observed:
-      services: "{{ services }}"
-      tunnels: "{{ tunnels }}"
-      probes: "{{ probes }}"
     path: report.json
+  run_once: true
+  register: verify_report
+
+- name: Fail with what is wrong
+  ansible.builtin.fail:
+    msg: "{{ verify_report.failures[inventory_hostname] }}"
+  when: inventory_hostname in verify_report.failures
 """
 
 RETURN = r"""
-report:
-  description: What was written to the file.
-  returned: when every check holds; otherwise read it from RV(path)
+ok:
+  description: Whether the federation is as planned and no step failed.
+  returned: always
+  type: bool
+findings:
+  description: What is wrong. The codes stand in C(docs/findings.md).
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    code:
+      description: Stable code of the finding.
+      type: str
+      returned: always
+    severity:
+      description: C(error) or C(warning).
+      type: str
+      returned: always
+    host:
+      description: Inventory host that it is about.
+      type: str
+      returned: always
+    subject:
+      description: Variable or playbook that mends it.
+      type: str
+      returned: always
+    message:
+      description: What is wrong there.
+      type: str
+      returned: always
+    fix:
+      description: What to do.
+      type: str
+      returned: always
+failures:
+  description: By host of the play, the errors among the findings; those of hosts that are not in the play fall to its first host.
+  returned: always
   type: dict
 path:
   description: The file.
-  returned: always
+  returned: when O(observed=true)
   type: str
 """

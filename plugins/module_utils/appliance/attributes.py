@@ -104,6 +104,16 @@ class Keepalive:
     min_interval_ms: int | None = None
     tcp_user_timeout_ms: int | None = None
 
+    @classmethod
+    def planned(cls, time_s: int, timeout_s: int, *, server: bool) -> Keepalive:
+        """Return what one end has to have in force for these seconds.
+
+        The server also allows its clients a ping every half keepalive time; at both ends pings go out without calls and
+        without limit.
+        """
+        interval = time_s * 500 if server else None
+        return cls(time_s * 1000, timeout_s * 1000, permit=1, max_pings=0, min_interval_ms=interval)
+
     def format(self) -> str:
         """Return one line, such as "time_ms=60000,timeout_ms=20000,permit=1,max_pings=0"; what is not set is left out."""
         return ",".join(f"{name}={value}" for name, value in asdict(self).items() if value is not None)

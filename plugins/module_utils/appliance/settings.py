@@ -236,11 +236,18 @@ def validate(role: str, values: Mapping[str, str]) -> tuple[dict[str, str], list
         fault = setting.fault(value)
         if fault:
             faults.append(f"{setting.name}: {fault}")
-    if not faults and int(clean[KEEPALIVE_TIMEOUT]) >= int(clean[KEEPALIVE_TIME]):
-        faults.append(f"{KEEPALIVE_TIMEOUT}: must be less than {KEEPALIVE_TIME}")
+    if not faults:
+        faults += [f"{name}: {fault}" for name, fault in contradictions(clean).items()]
     if role == SUPERNODE and clean[TLS_ENABLED] == "YES" and not clean[CA_CERTIFICATE]:
         faults.append(f"{CA_CERTIFICATE}: is mandatory while {TLS_ENABLED} is YES and has no value")
     return clean, faults
+
+
+def contradictions(values: Mapping[str, str]) -> dict[str, str]:
+    """Return what is wrong between settings that are right each by itself, by the name of the one to change."""
+    if int(values[KEEPALIVE_TIMEOUT]) >= int(values[KEEPALIVE_TIME]):
+        return {KEEPALIVE_TIMEOUT: f"must be less than {KEEPALIVE_TIME}"}
+    return {}
 
 
 def of_whom(roles: tuple[str, ...]) -> str:

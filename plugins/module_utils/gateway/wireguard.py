@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 KEY_BYTES = 32
+# WireGuard renews a session in use after 120 s and refuses one older than 180 s (protocol paper, section 6.1).
+HANDSHAKE_LIMIT_S = 180
 
 
 @dataclass
