@@ -39,7 +39,7 @@ PYTEST = {
     "lab": [f"tests/lab/{part}" for part in ("machine", "appliance", "test_inventories.py", "test_walkthrough.py")],
 }
 # Scenario of molecule/ and what it is told through its environment.
-SCENARIOS: list[tuple[str, dict[str, str]]] = [("flower_appliance", {}), ("wireguard", {})]
+SCENARIOS: list[tuple[str, dict[str, str]]] = [("default", {}), ("flower_appliance", {}), ("wireguard_gateway", {})]
 if os.environ.get("ONEFLOWER_TEST_DEBIAN13"):
     SCENARIOS.append(("flower_appliance", {"ONEFLOWER_MOLECULE_IMAGE": "base-trixie"}))
 STAGES = ("lint", "unit", "contract", "sanity", "molecule", "lab")

@@ -14,6 +14,8 @@ description:
   - The CA certificates are handed over in memory; nothing is written on the host.
 author:
   - oneflower.federation contributors (@oneflower)
+requirements:
+  - Python 3.9 or newer on the host
 attributes:
   check_mode:
     description: Can run in check mode; it changes nothing.
@@ -39,7 +41,7 @@ options:
     type: float
     default: 5
   fail:
-    description: Whether the task fails when the handshake does. Otherwise RV(verified) tells.
+    description: Whether the task fails when the handshake does. Otherwise read RV(verified).
     type: bool
     default: true
 """
@@ -89,17 +91,14 @@ from ansible.module_utils.basic import AnsibleModule
 
 
 def probe(host, port, ca_certificates, timeout):
-    """One handshake with `host`:`port`; raises OSError (which ssl.SSLError is) with the reason."""
+    """Make one handshake with `host`:`port`; raise OSError (which ssl.SSLError is) with the reason."""
     context = ssl.create_default_context(cadata=ca_certificates)
     context.set_alpn_protocols(["h2"])
     started = time.monotonic()
-    with (
-        socket.create_connection((host, port), timeout=timeout) as plain,
-        context.wrap_socket(plain, server_hostname=host) as stream,
-    ):
+    with socket.create_connection((host, port), timeout=timeout) as tcp, context.wrap_socket(tcp, server_hostname=host) as tls:
         seconds = time.monotonic() - started
-        certificate = stream.getpeercert()
-        leaf = stream.getpeercert(binary_form=True)
+        certificate = tls.getpeercert()
+        leaf = tls.getpeercert(binary_form=True)
     return {
         "verified": True,
         "fingerprint": hashlib.sha256(leaf).hexdigest(),

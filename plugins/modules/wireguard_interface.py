@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: wireguard_interface
-short_description: Keep a WireGuard interface as it should be, at run time and at boot
+short_description: Ensure that a WireGuard interface is as it should be, at run time and at boot
 version_added: "0.1.0"
 description:
   - Writes the configuration of C(wg-quick), enables its unit, and brings the running interface to the same state; peers,
@@ -14,12 +14,15 @@ description:
   - A running interface is never restarted; every difference is mended in place, so no other peer loses a packet.
 author:
   - oneflower.federation contributors (@oneflower)
+requirements:
+  - Python 3.9 or newer on the host
+  - wireguard-tools (C(wg) and C(wg-quick)), iproute2 and systemd on the host
 seealso:
   - module: oneflower.federation.wireguard_key
   - module: oneflower.federation.wireguard_interface_info
 attributes:
   check_mode:
-    description: Can run in check mode; nothing is changed then.
+    description: Can run in check mode, also where WireGuard is not installed yet; nothing is changed then.
     support: full
   diff_mode:
     description: Shows the configuration without keys.
@@ -80,7 +83,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Keep the tunnel to the hub
+- name: Ensure the tunnel to the hub
   oneflower.federation.wireguard_interface:
     name: wg0
     address: 10.10.9.2/24
@@ -105,6 +108,11 @@ unknown:
   returned: success
   type: list
   elements: str
+missing:
+  description: Executables that are not installed. Outside check mode the module fails when there are any.
+  returned: success, or failure because of them
+  type: list
+  elements: str
 """
 
 import json
@@ -112,10 +120,10 @@ import os
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.oneflower.federation.plugins.module_utils.gateway import wireguard
-from ansible_collections.oneflower.federation.plugins.module_utils.gateway.files import read, replace
+from ansible_collections.oneflower.federation.plugins.module_utils.gateway import files, tools, wireguard
 
 FOLDER = "/etc/wireguard"
+MODE = 0o600
 
 
 class Host:
@@ -124,21 +132,24 @@ class Host:
     def __init__(self, module):
         self.module = module
         self.name = module.params["name"]
-        self.tools = {tool: module.get_bin_path(tool, required=True) for tool in ("wg", "wg-quick", "ip", "systemctl")}
+        self.tools, self.missing = tools.find(module, "wg", "wg-quick", "ip", "systemctl")
 
     def run(self, tool, *arguments, check=True):
+        """Return what the tool writes; None where it fails and that is allowed, and where check mode does without it."""
+        if tool not in self.tools:
+            return None
         code, output, errors = self.module.run_command([self.tools[tool], *arguments])
         if code and check:
             self.module.fail_json(msg=f"{tool} {' '.join(arguments)} failed: {errors.strip() or output.strip()}")
         return output if code == 0 else None
 
     def live(self):
-        """The running interface, or None."""
+        """Return the running interface, or None."""
         output = self.run("wg", "show", self.name, "dump", check=False)
         return wireguard.parse_dump(output) if output else None
 
     def link(self):
-        """(MTU, addresses with prefix, routes) of the running interface."""
+        """Return (MTU, addresses with prefix, routes) of the running interface."""
         entry = json.loads(self.run("ip", "-json", "addr", "show", "dev", self.name))[0]
         addresses = {f"{a['local']}/{a['prefixlen']}" for a in entry.get("addr_info", []) if a.get("scope") == "global"}
         routes = set()
@@ -161,10 +172,10 @@ def present(module, host):
     wrong = wireguard.faults(params["peers"])
     if wrong:
         module.fail_json(msg="; ".join(wrong))
-    private_key = read(f"{FOLDER}/{params['name']}.key").strip()
+    private_key = files.read(f"{FOLDER}/{params['name']}.key").strip()
     if not private_key and not module.check_mode:
         module.fail_json(msg=f"{FOLDER}/{params['name']}.key is missing; run oneflower.federation.wireguard_key first")
-    before_text = read(path)
+    before_text = files.read(path)
     stored = wireguard.parse_configuration(before_text)
     peers, unknown = wireguard.wanted_peers(params["peers"], stored)
     shape = {"address": params["address"], "listen_port": params["listen_port"], "mtu": params["mtu"], "peers": peers}
@@ -183,8 +194,8 @@ def present(module, host):
         changes.append(sentence)
         steps.extend(commands)
 
-    if text != before_text:
-        change(f"write {path}", lambda: replace(path, text))
+    if files.differs(path, text, MODE):
+        change(f"write {path}", lambda: files.write(module, path, text, MODE))
     if not host.enabled():
         change(f"enable {host.unit}", lambda: host.run("systemctl", "enable", host.unit))
     if live is None:
@@ -200,7 +211,7 @@ def present(module, host):
         for line in before_text.splitlines()
     )
     diff = {"before": masked_before + "\n" if before_text else "", "after": after_text, "before_header": path, "after_header": path}
-    module.exit_json(changed=bool(changes), changes=changes, unknown=unknown, diff=diff)
+    module.exit_json(changed=bool(changes), changes=changes, unknown=unknown, missing=host.missing, diff=diff)
 
 
 def _mend(params, host, live, peers, stored, change):
@@ -227,7 +238,7 @@ def _mend(params, host, live, peers, stored, change):
 
 
 def _set_peer(host, name, peer):
-    """The preshared key goes through a file of root's, not through the command line."""
+    """Set one peer. The preshared key goes through a file of root's, not through the command line."""
     handle, path = tempfile.mkstemp(dir=FOLDER)
     try:
         with os.fdopen(handle, "w", encoding="ascii") as stream:
@@ -253,7 +264,7 @@ def absent(module, host):
         host.run("systemctl", "disable", "--now", host.unit, check=False)
         if there:
             os.unlink(path)
-    module.exit_json(changed=bool(changes), changes=changes, unknown=[])
+    module.exit_json(changed=bool(changes), changes=changes, unknown=[], missing=host.missing)
 
 
 def main():
@@ -281,6 +292,8 @@ def main():
         required_if=[("state", "present", ["address"])],
         supports_check_mode=True,
     )
+    if not wireguard.is_interface_name(module.params["name"]):
+        module.fail_json(msg=f"{module.params['name']!r} cannot be the name of an interface", missing=[])
     host = Host(module)
     if module.params["state"] == "present":
         present(module, host)

@@ -6,18 +6,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: wireguard_interface_info
-short_description: Tell the state of a running WireGuard interface
+short_description: Return the state of a running WireGuard interface
 version_added: "0.1.0"
 description:
   - Reads a running interface and its peers, without any secret. With O(wait) it waits until every peer that this host calls
     has made a handshake.
 author:
   - oneflower.federation contributors (@oneflower)
+requirements:
+  - Python 3.9 or newer on the host
+  - wireguard-tools (C(wg)) on the host
 seealso:
   - module: oneflower.federation.wireguard_interface
 attributes:
   check_mode:
-    description: Can run in check mode; it changes nothing.
+    description: Can run in check mode; it changes nothing. It does not wait then, because what would bring the handshake about
+      has not been done.
     support: full
   diff_mode:
     description: There is nothing to show.
@@ -99,10 +103,7 @@ interface:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.oneflower.federation.plugins.module_utils.gateway import wireguard
-
-# A session older than this is dead (WireGuard paper, section 6.1: REJECT_AFTER_TIME).
-SESSION_LIMIT_S = 180
+from ansible_collections.oneflower.federation.plugins.module_utils.gateway import tools, wireguard
 
 
 def main():
@@ -111,10 +112,13 @@ def main():
         supports_check_mode=True,
     )
     name = module.params["name"]
-    wg = module.get_bin_path("wg", required=not module.check_mode)
+    wait = 0 if module.check_mode else module.params["wait"]
+    paths, missing = tools.find(module, "wg")
 
     def read():
-        code, output, _errors = module.run_command([wg, "show", name, "dump"]) if wg else (1, "", "")
+        if missing:
+            return None
+        code, output, _errors = module.run_command([paths["wg"], "show", name, "dump"])
         return wireguard.parse_dump(output) if code == 0 else None
 
     def silent(interface):
@@ -122,24 +126,24 @@ def main():
         return [
             peer
             for peer in interface.peers.values()
-            if peer.endpoint and peer.persistent_keepalive and now - peer.latest_handshake > SESSION_LIMIT_S
+            if peer.endpoint and peer.persistent_keepalive and now - peer.latest_handshake > wireguard.SESSION_LIMIT_S
         ]
 
-    deadline = time.monotonic() + module.params["wait"]
+    deadline = time.monotonic() + wait
     interface = read()
-    while module.params["wait"] and interface and silent(interface) and time.monotonic() < deadline:
+    while wait and interface and silent(interface) and time.monotonic() < deadline:
         time.sleep(0.1)
         interface = read()
     if interface is None:
-        if module.params["wait"] and not module.check_mode:
+        if wait:
             module.fail_json(msg=f"{name} does not run; see `journalctl -u wg-quick@{name}`", interface={})
         module.exit_json(changed=False, interface={})
-    if module.params["wait"]:
-        missing = silent(interface)
-        if missing:
-            calls = ", ".join(f"{peer.public_key} at {peer.endpoint}" for peer in missing)
+    if wait:
+        unanswered = silent(interface)
+        if unanswered:
+            calls = ", ".join(f"{peer.public_key} at {peer.endpoint}" for peer in unanswered)
             module.fail_json(
-                msg=f"no handshake on {name} within {module.params['wait']} s with {calls}. Is that UDP port open towards the "
+                msg=f"no handshake on {name} within {wait} s with {calls}. Is that UDP port open towards the "
                 "peer, and does the peer know this host's public key?"
             )
     now = time.time()

@@ -6,34 +6,41 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: wireguard_key
-short_description: Make the WireGuard key of a host and tell its public half
+short_description: Ensure that a host has a WireGuard key, and return its public half
 version_added: "0.1.0"
 description:
   - Makes the private key of an interface on the host, unless there is one, and returns the public key. The private key never
     leaves the host. On a hub it makes one preshared key per peer as well and returns those, so register it with C(no_log).
+  - A file of keys that anybody but root may read is closed to others.
 author:
   - oneflower.federation contributors (@oneflower)
+requirements:
+  - Python 3.9 or newer on the host
+  - wireguard-tools (C(wg) and C(wg-quick)) on the host
+seealso:
+  - module: oneflower.federation.wireguard_interface
 attributes:
   check_mode:
-    description: Can run in check mode; a key that would be made is not returned then.
+    description: Can run in check mode, also where WireGuard is not installed yet; a key that would be made is not returned then.
     support: full
   diff_mode:
     description: There is nothing to show but keys.
     support: none
 options:
   interface:
-    description: Name of the interface. Its key is kept in C(/etc/wireguard/INTERFACE.key).
+    description: Name of the interface. Its key stands in C(/etc/wireguard/INTERFACE.key).
     type: str
     required: true
   preshared_for:
-    description: Names of the peers that share a key with this host, made here. Kept in C(/etc/wireguard/INTERFACE.psk).
+    description: Names of the peers that share a key with this host. These keys are made here and stand in
+      C(/etc/wireguard/INTERFACE.psk).
     type: list
     elements: str
     default: []
 """
 
 EXAMPLES = r"""
-- name: Make the key
+- name: Ensure the key of the tunnel
   oneflower.federation.wireguard_key:
     interface: wg0
   become: true
@@ -41,10 +48,6 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-installed:
-  description: Whether C(wg) and C(nft) are installed. Without them nothing else is done.
-  returned: success
-  type: bool
 public_key:
   description: The public key, empty where there is none yet (check mode).
   returned: success
@@ -53,28 +56,32 @@ preshared_keys:
   description: Preshared keys by peer.
   returned: success
   type: dict
+missing:
+  description: Executables of WireGuard that are not installed. Outside check mode the module fails when there are any.
+  returned: always
+  type: list
+  elements: str
 """
 
 import os
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.oneflower.federation.plugins.module_utils.gateway import files, tools, wireguard
+
+FOLDER = "/etc/wireguard"
+MODE = 0o600
 
 
-def keep(module, path, make):
-    """Content of `path`, made by `make` (mode 0600) where there is none; returns (content, made)."""
-    try:
-        with open(path, encoding="ascii") as stream:
-            content = stream.read().strip()
-        if content:
-            return content, False
-    except FileNotFoundError:
-        pass
+def ensure_key(module, path, make):
+    """Return the key in the file, and whether anything had to change; `make` returns a new key where there is none."""
+    content = files.read(path).strip()
+    if content:
+        return content, files.protect(module, path, MODE)
     if module.check_mode:
         return "", True
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     content = make()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as stream:
-        stream.write(content + "\n")
+    files.write(module, path, content + "\n", MODE)
     return content, True
 
 
@@ -86,30 +93,26 @@ def main():
         },
         supports_check_mode=True,
     )
-    wg, nft = module.get_bin_path("wg"), module.get_bin_path("nft")
-    if not (wg and nft and module.get_bin_path("wg-quick")):
-        module.exit_json(changed=False, installed=False, public_key="", preshared_keys={})
+    interface, peers = module.params["interface"], module.params["preshared_for"]
+    if not wireguard.is_interface_name(interface):
+        module.fail_json(msg=f"{interface!r} cannot be the name of an interface", missing=[])
+    for name in peers:
+        if os.path.basename(name) != name or name.startswith("."):
+            module.fail_json(msg=f"{name!r} cannot be the name of a peer", missing=[])
+    # Both come with wireguard-tools, and a key is of no use without the other one.
+    paths, missing = tools.find(module, "wg", "wg-quick")
 
-    def ask(*arguments, data=None):
-        _code, output, _errors = module.run_command([wg, *arguments], data=data, check_rc=True)
+    def wg(*arguments, data=None):
+        _code, output, _errors = module.run_command([paths["wg"], *arguments], data=data, check_rc=True)
         return output.strip()
 
-    folder = "/etc/wireguard"
-    if not module.check_mode:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-    private, changed = keep(module, f"{folder}/{module.params['interface']}.key", lambda: ask("genkey"))
-    public = ask("pubkey", data=private) if private else ""
+    private, changed = ensure_key(module, f"{FOLDER}/{interface}.key", lambda: wg("genkey"))
     preshared = {}
-    if module.params["preshared_for"]:
-        place = f"{folder}/{module.params['interface']}.psk"
-        if not module.check_mode:
-            os.makedirs(place, mode=0o700, exist_ok=True)
-        for name in module.params["preshared_for"]:
-            if os.path.basename(name) != name or name.startswith("."):
-                module.fail_json(msg=f"{name!r} cannot be the name of a peer")
-            preshared[name], made = keep(module, f"{place}/{name}", lambda: ask("genpsk"))
-            changed = changed or made
-    module.exit_json(changed=changed, installed=True, public_key=public, preshared_keys=preshared)
+    for name in peers:
+        preshared[name], made = ensure_key(module, f"{FOLDER}/{interface}.psk/{name}", lambda: wg("genpsk"))
+        changed = changed or made
+    public = wg("pubkey", data=private) if private and "wg" in paths else ""
+    module.exit_json(changed=changed, public_key=public, preshared_keys=preshared, missing=missing)
 
 
 if __name__ == "__main__":

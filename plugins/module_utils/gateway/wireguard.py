@@ -1,7 +1,7 @@
 # Copyright (c) 2026, oneflower.federation contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""WireGuard state and configuration: read what `wg` and `wg-quick` say, and tell what must change. Pure."""
+"""WireGuard state and configuration: read what `wg` and `wg-quick` say, and find what must change. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 KEY_BYTES = 32
-# WireGuard renews a session in use after 120 s and refuses one older than 180 s (protocol paper, section 6.1).
-HANDSHAKE_LIMIT_S = 180
+# Seconds after which a session without a new handshake is dead (REJECT-AFTER-TIME, section 6.1 of the WireGuard paper).
+SESSION_LIMIT_S = 180
+# What wg-quick takes as the name of an interface; the kernel's limit is 15 characters (IFNAMSIZ - 1).
+_INTERFACE = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
 
 
 @dataclass
@@ -43,15 +45,20 @@ class Interface:
 
 
 def is_key(text: str) -> bool:
-    """Whether `text` is a WireGuard key: base64 of 32 bytes."""
+    """Tell whether `text` is a WireGuard key: base64 of 32 bytes."""
     try:
         return len(base64.b64decode(text, validate=True)) == KEY_BYTES
     except (binascii.Error, ValueError):
         return False
 
 
+def is_interface_name(text: str) -> bool:
+    """Tell whether `text` can be the name of an interface that wg-quick brings up."""
+    return bool(_INTERFACE.fullmatch(text)) and text not in (".", "..")
+
+
 def parse_dump(text: str) -> Interface:
-    """Read the tab-separated output of `wg show IF dump`; raises ValueError for anything else."""
+    """Read the tab-separated output of `wg show IF dump`; raise ValueError for anything else."""
     lines = [line.split("\t") for line in text.splitlines() if line.strip()]
     if not lines or len(lines[0]) != 4:
         raise ValueError(f"not the output of wg show dump: {text[:80]!r}")
@@ -74,7 +81,7 @@ def parse_dump(text: str) -> Interface:
 
 
 def parse_configuration(text: str) -> dict[str, Peer]:
-    """Peers of a configuration that `render` wrote, by name."""
+    """Return the peers of a configuration that `render` wrote, by name."""
     peers: dict[str, Peer] = {}
     for section in re.split(r"^\[Peer\]$", text, flags=re.MULTILINE)[1:]:
         values = dict(re.findall(r"^(\w+) = (.*)$", section, flags=re.MULTILINE))
@@ -92,7 +99,7 @@ def parse_configuration(text: str) -> dict[str, Peer]:
 
 
 def wanted_peers(asked: Iterable[Mapping[str, t.Any]], stored: Mapping[str, Peer]) -> tuple[list[Peer], list[str]]:
-    """Peers to configure, and the names of those whose key nobody knows yet.
+    """Return the peers to configure, and the names of those whose key nobody knows yet.
 
     A peer asked for without a public key (its host is not in the play) keeps the keys stored on this host.
     """
@@ -118,7 +125,7 @@ def wanted_peers(asked: Iterable[Mapping[str, t.Any]], stored: Mapping[str, Peer
 
 
 def faults(asked: Sequence[Mapping[str, t.Any]]) -> list[str]:
-    """What is wrong with the peers asked for."""
+    """Return what is wrong with the peers asked for, one sentence each."""
     found = []
     owner: dict[str, str] = {}
     for entry in asked:
@@ -138,12 +145,12 @@ def faults(asked: Sequence[Mapping[str, t.Any]]) -> list[str]:
 
 
 def render(*, private_key: str, address: str, listen_port: int, mtu: int, peers: Sequence[Peer], mask: bool = False) -> str:
-    """The wg-quick configuration; with `mask`, without any secret.
+    """Return the wg-quick configuration; with `mask`, without any secret.
 
     The private key stands in the file (mode 0600) because `systemctl reload` of wg-quick replaces the running configuration
     by the file, and would take the key away from the interface if the file had none.
     """
-    lines = ["# Kept by oneflower.federation.wireguard_interface", "[Interface]", f"Address = {address}"]
+    lines = ["# Managed by oneflower.federation.wireguard_interface", "[Interface]", f"Address = {address}"]
     if listen_port:
         lines.append(f"ListenPort = {listen_port}")
     lines += [f"MTU = {mtu}", f"PrivateKey = {'********' if mask else private_key}"]
@@ -160,7 +167,7 @@ def render(*, private_key: str, address: str, listen_port: int, mtu: int, peers:
 
 
 def peer_changes(live: Mapping[str, Peer], wanted: Sequence[Peer], stored: Mapping[str, Peer]) -> tuple[list[Peer], list[str]]:
-    """Peers to set and public keys to remove so that the running interface is as wanted.
+    """Return the peers to set and the public keys to remove so that the running interface is as wanted.
 
     A peer's endpoint follows the peer when it roams, so it is set only when the wish changed or there is none.
     """
@@ -184,8 +191,7 @@ def peer_changes(live: Mapping[str, Peer], wanted: Sequence[Peer], stored: Mappi
 
 
 def wanted_routes(address: str, peers: Sequence[Peer]) -> set[str]:
-    """Routes that the interface needs: every AllowedIP that its own network does not cover."""
+    """Return the routes that the interface needs: every AllowedIP that its own network does not cover."""
     own = ipaddress.ip_interface(address).network
     networks = {ipaddress.ip_network(network) for peer in peers for network in peer.allowed_ips}
-    # Two networks of the same version; the type checker does not see that.
-    return {str(network) for network in networks if not (network.version == own.version and network.subnet_of(own))}  # type: ignore[arg-type]
+    return {str(network) for network in networks if not (network.network_address in own and network.prefixlen >= own.prefixlen)}
