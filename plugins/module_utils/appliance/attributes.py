@@ -9,12 +9,15 @@ nothing. Pure, and free of Ansible and of imports from outside this folder: the 
 
 from __future__ import annotations
 
+import math
 import re
 import typing as t
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 
 from .settings import BOTH, ROLE, SUPERLINK, SUPERNODE, of_whom
+from .settings import NO as NO
+from .settings import YES as YES
 
 # The names, for those who read or write a value. FL_ROLE is published as it was set.
 PUBLISHED_VERSION = "FL_VERSION"
@@ -42,7 +45,8 @@ RUN_PARTITIONS = "FL_RUN_PARTITIONS"
 RUN_SECONDS = "FL_RUN_SECONDS"
 RUN_ERROR = "FL_RUN_ERROR"
 
-YES, NO = "YES", "NO"
+# Values of RUN_STATUS; the first is what a VM without a run is read as.
+NO_RUN, RUNNING, FINISHED, FAILED = "none", "running", "finished", "failed"
 
 
 @dataclass(frozen=True)
@@ -145,10 +149,10 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Run:
-    """What the SuperLink's VM publishes about its last run. `status` is "none" before there was one."""
+    """What the SuperLink's VM publishes about its last run: losses per round, time in seconds. NO_RUN before there was one."""
 
     id: str = ""
-    status: str = "none"
+    status: str = NO_RUN
     round: int = 0
     rounds: int = 0
     losses: list[float] = field(default_factory=list)
@@ -173,11 +177,11 @@ class Run:
 
     @classmethod
     def parse(cls, attributes: Mapping[str, t.Any]) -> Run:
-        """Read a run out of a VM's attributes; text that is no number is left out."""
+        """Read a run out of a VM's attributes; text that is no finite number is left out."""
         given = {name: str(value) for name, value in attributes.items()}
         return cls(
             id=given.get(RUN_ID, ""),
-            status=given.get(RUN_STATUS, "") or "none",
+            status=given.get(RUN_STATUS, "") or NO_RUN,
             round=_count(given.get(RUN_ROUND)),
             rounds=_count(given.get(RUN_ROUNDS)),
             losses=_numbers(given.get(RUN_LOSS, ""), float),
@@ -206,9 +210,11 @@ def _numbers(text: str, kind: type) -> list[t.Any]:
     numbers = []
     for part in text.split(","):
         try:
-            numbers.append(kind(part))
+            number = kind(part)
         except ValueError:
             continue
+        if math.isfinite(number):  # JSON has no other
+            numbers.append(number)
     return numbers
 
 
