@@ -108,7 +108,7 @@ def world(paths):
 
 @pytest.fixture
 def handshake(monkeypatch):
-    """What a handshake finds: a fingerprint, or the exception to raise."""
+    """Replace the handshake; it finds a fingerprint, or raises the exception that stands there."""
     result = {"is": "f" * 64}
 
     def fake(_host, _port, _ca, _timeout=5.0):

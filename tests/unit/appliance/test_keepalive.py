@@ -39,7 +39,7 @@ class FakeCall:
 
 @pytest.fixture
 def grpc():
-    """A stand-in with grpc's own signatures; records what its constructors are given."""
+    """Make a stand-in with grpc's own signatures, which records what its constructors are given."""
     seen = {}
 
     def secure_channel(target, credentials, options=None, compression=None):

@@ -101,7 +101,7 @@ def test_ca_bundle(paths, tmp_path):
 
 @pytest.fixture
 def server(paths, request):
-    """A TLS server on loopback; yields (port, what `ensure` made). Its certificate's names are the fixture's parameter."""
+    """Serve TLS on loopback; yield (port, what `ensure` made). The certificate's names are the fixture's parameter."""
     made = ensure(paths, getattr(request, "param", SANS))
     settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     settings.load_cert_chain(paths.tls / "server.crt", paths.tls / "server.key")
