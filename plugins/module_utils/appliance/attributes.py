@@ -66,9 +66,13 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute(
         ERROR,
         BOTH,
-        "every fault; absent while there is none. What may pass by itself is published after 45 s, the rest at once",
+        "every fault; absent while there is none. What may pass by itself is published after 45 s, all else at once",
     ),
-    Attribute(READY, BOTH, "`YES` while the VM does its work, see below"),
+    Attribute(
+        READY,
+        BOTH,
+        "`YES` while the VM does its work, see below; absent before it did for the first time, `NO` when it does no more",
+    ),
     Attribute(GATE_READY, BOTH, "the same; it opens OneFlow's gate"),
     Attribute(
         KEEPALIVE,
@@ -78,20 +82,20 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute(ENDPOINT, _SUPERLINK, "address and port of the Fleet API"),
     Attribute(TLS, _SUPERLINK, "whether TLS is on, `YES` or `NO`"),
     Attribute(CA_CERTIFICATE, _SUPERLINK, "its CA certificate, base64 of PEM"),
-    Attribute(CERTIFICATE_SANS, _SUPERLINK, "names in its server certificate, by comma"),
+    Attribute(CERTIFICATE_SANS, _SUPERLINK, "names in its server certificate, separated by commas"),
     Attribute(CERTIFICATE_FINGERPRINT, _SUPERLINK, "SHA-256 of its server certificate"),
     Attribute(NODES_ONLINE, _SUPERLINK, "SuperNodes online, from the SuperLink's database"),
     Attribute(SUPERLINK_DIALLED, _SUPERNODE, "address that it dials"),
     Attribute(PEER_FINGERPRINT, _SUPERNODE, "SHA-256 of the certificate that it verified in a handshake with that address"),
     Attribute(PARTITION, _SUPERNODE, "partition that it holds; no other VM of its service has it"),
-    Attribute(RUN_REQUEST, _SUPERLINK, "a run that is asked for: an id, `rounds=N`, `nodes=N`", asked=True),
+    Attribute(RUN_REQUEST, _SUPERLINK, "the run to start, see below", asked=True),
     Attribute(RUN_ID, _SUPERLINK, "id of the run that was asked for last"),
     Attribute(RUN_STATUS, _SUPERLINK, "`running`, `finished` or `failed`"),
     Attribute(RUN_ROUND, _SUPERLINK, "rounds done"),
     Attribute(RUN_ROUNDS, _SUPERLINK, "rounds asked for"),
-    Attribute(RUN_LOSS, _SUPERLINK, "mean squared error of the model after each round, over all partitions, by comma"),
+    Attribute(RUN_LOSS, _SUPERLINK, "mean squared error of the model after each round, over all partitions, separated by commas"),
     Attribute(RUN_NODES, _SUPERLINK, "SuperNodes that trained in the last round"),
-    Attribute(RUN_PARTITIONS, _SUPERLINK, "partitions that trained in the last round, by comma"),
+    Attribute(RUN_PARTITIONS, _SUPERLINK, "partitions that trained in the last round, separated by commas"),
     Attribute(RUN_SECONDS, _SUPERLINK, "how long the run took, in seconds"),
     Attribute(RUN_ERROR, _SUPERLINK, "why the run failed"),
 )
@@ -220,7 +224,7 @@ def _numbers(text: str, kind: type) -> list[t.Any]:
 
 def reference() -> str:
     """Return the attributes as a Markdown table; it stands in docs/context.md."""
-    lines = ["| attribute | of | written by | meaning |", "|---|---|---|---|"]
+    lines = ["| attribute | role | written by | meaning |", "|---|---|---|---|"]
     for attribute in ATTRIBUTES:
         writer = "controller" if attribute.asked else "VM"
         lines.append(f"| `{attribute.name}` | {of_whom(attribute.roles)} | {writer} | {attribute.help} |")

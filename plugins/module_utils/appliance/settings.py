@@ -173,7 +173,7 @@ SETTINGS: tuple[Setting, ...] = (
         "text",
         "",
         (SUPERLINK,),
-        "More names for the certificate: IP:address or DNS:name, by comma",
+        "More names for the certificate: IP:address or DNS:name, separated by commas",
         rule=_sans,
         live=True,
     ),
@@ -198,7 +198,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(PARTITION_OFFSET, "number", "0", (SUPERNODE,), "Number of the first partition of this site"),
     Setting(PARTITIONS, "number", "1", (SUPERNODE,), "Number of partitions in the federation", rule=_between(1, 1_000_000)),
-    Setting(NODE_CONFIG, "text", "", (SUPERNODE,), "More node configuration: key=value pairs by blanks", rule=_pairs),
+    Setting(NODE_CONFIG, "text", "", (SUPERNODE,), "More node configuration: key=value pairs, separated by blanks", rule=_pairs),
     Setting(MAX_RETRIES, "number", "", (SUPERNODE,), "Connection attempts before the SuperNode gives up; empty: forever"),
     Setting(MAX_WAIT_TIME, "number", "", (SUPERNODE,), "Seconds before the SuperNode gives up; empty: forever"),
 )
@@ -254,13 +254,13 @@ def validate(role: str, values: Mapping[str, str]) -> tuple[dict[str, str], list
 
 
 def of_whom(roles: tuple[str, ...]) -> str:
-    """Return whose a setting or an attribute is, for people."""
+    """Return which role has a setting or an attribute, for people."""
     return "both" if roles == BOTH else {SUPERLINK: "SuperLink", SUPERNODE: "SuperNode"}[roles[0]]
 
 
 def reference() -> str:
     """Return the settings as a Markdown table; it stands in docs/context.md."""
-    lines = ["| setting | of | type | default | live | meaning |", "|---|---|---|---|---|---|"]
+    lines = ["| setting | role | type | default | live | meaning |", "|---|---|---|---|---|---|"]
     for setting in SETTINGS:
         kind = f"one of {', '.join(setting.options)}" if setting.options else setting.type
         default = "required" if setting.mandatory else f"`{setting.default}`" if setting.default else ""
