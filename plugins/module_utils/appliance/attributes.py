@@ -9,12 +9,15 @@ nothing. Pure, and free of Ansible and of imports from outside this folder: the 
 
 from __future__ import annotations
 
+import math
 import re
 import typing as t
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 
 from .settings import BOTH, ROLE, SUPERLINK, SUPERNODE, of_whom
+from .settings import NO as NO
+from .settings import YES as YES
 
 # The names, for those who read or write a value. FL_ROLE is published as it was set.
 PUBLISHED_VERSION = "FL_VERSION"
@@ -42,7 +45,8 @@ RUN_PARTITIONS = "FL_RUN_PARTITIONS"
 RUN_SECONDS = "FL_RUN_SECONDS"
 RUN_ERROR = "FL_RUN_ERROR"
 
-YES, NO = "YES", "NO"
+# Values of RUN_STATUS; the first is what a VM without a run is read as.
+NO_RUN, RUNNING, FINISHED, FAILED = "none", "running", "finished", "failed"
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,13 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute(
         ERROR,
         BOTH,
-        "every fault; absent while there is none. What may pass by itself is published after 45 s, the rest at once",
+        "every fault; absent while there is none. What may pass by itself is published after 45 s, all else at once",
     ),
-    Attribute(READY, BOTH, "`YES` while the VM does its work, see below"),
+    Attribute(
+        READY,
+        BOTH,
+        "`YES` while the VM does its work, see below; absent before it did for the first time, `NO` when it does no more",
+    ),
     Attribute(GATE_READY, BOTH, "the same; it opens OneFlow's gate"),
     Attribute(
         KEEPALIVE,
@@ -74,20 +82,20 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute(ENDPOINT, _SUPERLINK, "address and port of the Fleet API"),
     Attribute(TLS, _SUPERLINK, "whether TLS is on, `YES` or `NO`"),
     Attribute(CA_CERTIFICATE, _SUPERLINK, "its CA certificate, base64 of PEM"),
-    Attribute(CERTIFICATE_SANS, _SUPERLINK, "names in its server certificate, by comma"),
+    Attribute(CERTIFICATE_SANS, _SUPERLINK, "names in its server certificate, separated by commas"),
     Attribute(CERTIFICATE_FINGERPRINT, _SUPERLINK, "SHA-256 of its server certificate"),
     Attribute(NODES_ONLINE, _SUPERLINK, "SuperNodes online, from the SuperLink's database"),
     Attribute(SUPERLINK_DIALLED, _SUPERNODE, "address that it dials"),
     Attribute(PEER_FINGERPRINT, _SUPERNODE, "SHA-256 of the certificate that it verified in a handshake with that address"),
     Attribute(PARTITION, _SUPERNODE, "partition that it holds; no other VM of its service has it"),
-    Attribute(RUN_REQUEST, _SUPERLINK, "a run that is asked for: an id, `rounds=N`, `nodes=N`", asked=True),
+    Attribute(RUN_REQUEST, _SUPERLINK, "the run to start, see below", asked=True),
     Attribute(RUN_ID, _SUPERLINK, "id of the run that was asked for last"),
     Attribute(RUN_STATUS, _SUPERLINK, "`running`, `finished` or `failed`"),
     Attribute(RUN_ROUND, _SUPERLINK, "rounds done"),
     Attribute(RUN_ROUNDS, _SUPERLINK, "rounds asked for"),
-    Attribute(RUN_LOSS, _SUPERLINK, "mean squared error of the model after each round, over all partitions, by comma"),
+    Attribute(RUN_LOSS, _SUPERLINK, "mean squared error of the model after each round, over all partitions, separated by commas"),
     Attribute(RUN_NODES, _SUPERLINK, "SuperNodes that trained in the last round"),
-    Attribute(RUN_PARTITIONS, _SUPERLINK, "partitions that trained in the last round, by comma"),
+    Attribute(RUN_PARTITIONS, _SUPERLINK, "partitions that trained in the last round, separated by commas"),
     Attribute(RUN_SECONDS, _SUPERLINK, "how long the run took, in seconds"),
     Attribute(RUN_ERROR, _SUPERLINK, "why the run failed"),
 )
@@ -155,10 +163,10 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Run:
-    """What the SuperLink's VM publishes about its last run. `status` is "none" before there was one."""
+    """What the SuperLink's VM publishes about its last run: losses per round, time in seconds. NO_RUN before there was one."""
 
     id: str = ""
-    status: str = "none"
+    status: str = NO_RUN
     round: int = 0
     rounds: int = 0
     losses: list[float] = field(default_factory=list)
@@ -183,11 +191,11 @@ class Run:
 
     @classmethod
     def parse(cls, attributes: Mapping[str, t.Any]) -> Run:
-        """Read a run out of a VM's attributes; text that is no number is left out."""
+        """Read a run out of a VM's attributes; text that is no finite number is left out."""
         given = {name: str(value) for name, value in attributes.items()}
         return cls(
             id=given.get(RUN_ID, ""),
-            status=given.get(RUN_STATUS, "") or "none",
+            status=given.get(RUN_STATUS, "") or NO_RUN,
             round=_count(given.get(RUN_ROUND)),
             rounds=_count(given.get(RUN_ROUNDS)),
             losses=_numbers(given.get(RUN_LOSS, ""), float),
@@ -216,15 +224,17 @@ def _numbers(text: str, kind: type) -> list[t.Any]:
     numbers = []
     for part in text.split(","):
         try:
-            numbers.append(kind(part))
+            number = kind(part)
         except ValueError:
             continue
+        if math.isfinite(number):  # JSON has no other
+            numbers.append(number)
     return numbers
 
 
 def reference() -> str:
     """Return the attributes as a Markdown table; it stands in docs/context.md."""
-    lines = ["| attribute | of | written by | meaning |", "|---|---|---|---|"]
+    lines = ["| attribute | role | written by | meaning |", "|---|---|---|---|"]
     for attribute in ATTRIBUTES:
         writer = "controller" if attribute.asked else "VM"
         lines.append(f"| `{attribute.name}` | {of_whom(attribute.roles)} | {writer} | {attribute.help} |")

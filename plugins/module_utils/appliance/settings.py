@@ -11,7 +11,6 @@ of the folder.
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from . import flower_releases
 
 SUPERLINK, SUPERNODE = "superlink", "supernode"
 ROLES = (SUPERLINK, SUPERNODE)
+YES, NO = "YES", "NO"
 
 # The names, for those who read or write a value.
 ROLE = "FL_ROLE"
@@ -42,6 +42,16 @@ MAX_WAIT_TIME = "FL_MAX_WAIT_TIME"
 
 # Names of CONTEXT variables that belong to the appliance begin with one of these.
 PREFIXES = ("FL_", "FLOWER_")
+
+
+def format_pem(pem: bytes) -> str:
+    """Return certificates as one line, for CONTEXT and attributes, which carry no line breaks: base64 of PEM."""
+    return base64.b64encode(pem).decode("ascii")
+
+
+def parse_pem(text: str) -> bytes:
+    """Read what `format_pem` wrote. Raises ValueError."""
+    return base64.b64decode(text, validate=True)
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,8 @@ class Setting:
         """Return what is wrong with `value`, or None."""
         if value == "":
             return "is mandatory and has no value" if self.mandatory else None
-        if self.type == "boolean" and value not in ("YES", "NO"):
-            return f"is {value!r}; YES or NO is needed"
+        if self.type == "boolean" and value not in (YES, NO):
+            return f"is {value!r}; {YES} or {NO} is needed"
         if self.type == "list" and value not in self.options:
             return f"is {value!r}; one of {', '.join(self.options)} is needed"
         if self.type == "number" and not re.fullmatch(r"[0-9]{1,9}", value):
@@ -119,8 +129,8 @@ def _sans(value: str) -> str | None:
 
 def _certificate(value: str) -> str | None:
     try:
-        text = base64.b64decode(value, validate=True).decode("ascii")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
+        text = parse_pem(value).decode("ascii")
+    except ValueError:
         return "is not base64 of a PEM certificate"
     return None if "-----BEGIN CERTIFICATE-----" in text else "is base64, but not of a PEM certificate"
 
@@ -144,7 +154,7 @@ BOTH = ROLES
 SETTINGS: tuple[Setting, ...] = (
     Setting(ROLE, "list", "", BOTH, "What the VM becomes", mandatory=True, options=ROLES, input=False),
     Setting(VERSION, "text", flower_releases.DEFAULT.version, BOTH, "Flower version; the image holds exactly one", rule=_version),
-    Setting(TLS_ENABLED, "boolean", "YES", BOTH, "TLS between SuperNodes and SuperLink"),
+    Setting(TLS_ENABLED, "boolean", YES, BOTH, "TLS between SuperNodes and SuperLink"),
     Setting(LOG_LEVEL, "list", "INFO", BOTH, "Log level", options=("DEBUG", "INFO", "WARNING", "ERROR"), live=True),
     Setting(
         KEEPALIVE_TIME, "number", "60", BOTH, "Seconds of silence before a gRPC keepalive ping", rule=_between(10, 7200), live=True
@@ -163,7 +173,7 @@ SETTINGS: tuple[Setting, ...] = (
         "text",
         "",
         (SUPERLINK,),
-        "More names for the certificate: IP:address or DNS:name, by comma",
+        "More names for the certificate: IP:address or DNS:name, separated by commas",
         rule=_sans,
         live=True,
     ),
@@ -188,7 +198,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(PARTITION_OFFSET, "number", "0", (SUPERNODE,), "Number of the first partition of this site"),
     Setting(PARTITIONS, "number", "1", (SUPERNODE,), "Number of partitions in the federation", rule=_between(1, 1_000_000)),
-    Setting(NODE_CONFIG, "text", "", (SUPERNODE,), "More node configuration: key=value pairs by blanks", rule=_pairs),
+    Setting(NODE_CONFIG, "text", "", (SUPERNODE,), "More node configuration: key=value pairs, separated by blanks", rule=_pairs),
     Setting(MAX_RETRIES, "number", "", (SUPERNODE,), "Connection attempts before the SuperNode gives up; empty: forever"),
     Setting(MAX_WAIT_TIME, "number", "", (SUPERNODE,), "Seconds before the SuperNode gives up; empty: forever"),
 )
@@ -238,8 +248,8 @@ def validate(role: str, values: Mapping[str, str]) -> tuple[dict[str, str], list
             faults.append(f"{setting.name}: {fault}")
     if not faults:
         faults += [f"{name}: {fault}" for name, fault in contradictions(clean).items()]
-    if role == SUPERNODE and clean[TLS_ENABLED] == "YES" and not clean[CA_CERTIFICATE]:
-        faults.append(f"{CA_CERTIFICATE}: is mandatory while {TLS_ENABLED} is YES and has no value")
+    if role == SUPERNODE and clean[TLS_ENABLED] == YES and not clean[CA_CERTIFICATE]:
+        faults.append(f"{CA_CERTIFICATE}: is mandatory while {TLS_ENABLED} is {YES} and has no value")
     return clean, faults
 
 
@@ -251,13 +261,13 @@ def contradictions(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def of_whom(roles: tuple[str, ...]) -> str:
-    """Return whose a setting or an attribute is, for people."""
+    """Return which role has a setting or an attribute, for people."""
     return "both" if roles == BOTH else {SUPERLINK: "SuperLink", SUPERNODE: "SuperNode"}[roles[0]]
 
 
 def reference() -> str:
     """Return the settings as a Markdown table; it stands in docs/context.md."""
-    lines = ["| setting | of | type | default | live | meaning |", "|---|---|---|---|---|---|"]
+    lines = ["| setting | role | type | default | live | meaning |", "|---|---|---|---|---|---|"]
     for setting in SETTINGS:
         kind = f"one of {', '.join(setting.options)}" if setting.options else setting.type
         default = "required" if setting.mandatory else f"`{setting.default}`" if setting.default else ""

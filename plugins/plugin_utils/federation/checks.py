@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance.attributes import Keepalive
-from ansible_collections.oneflower.federation.plugins.module_utils.gateway.wireguard import HANDSHAKE_LIMIT_S
+from ansible_collections.oneflower.federation.plugins.module_utils.gateway.wireguard import SESSION_LIMIT_S
 
 from .findings import CODES, Finding
 from .observation import Observation, Vm, Zone
@@ -149,7 +149,7 @@ def _spokes(plan: Mapping[str, t.Any]) -> Iterator[str]:
 
 
 def _tunnels(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Check]:
-    expected = f"handshake within {HANDSHAKE_LIMIT_S} s"
+    expected = f"handshake within {SESSION_LIMIT_S} s"
     for name in _spokes(plan):
         gateway = observed.gateways[name]
         if gateway.unread:
@@ -157,7 +157,7 @@ def _tunnels(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Check
             continue
         age = gateway.age
         found = "no interface" if not gateway.running else "no handshake" if age is None else f"{age} s ago"
-        yield Check("WireGuard tunnel", name, expected, found, age is not None and age <= HANDSHAKE_LIMIT_S, name, "tunnel.silent")
+        yield Check("WireGuard tunnel", name, expected, found, age is not None and age <= SESSION_LIMIT_S, name, "tunnel.silent")
 
 
 def _probes(plan: Mapping[str, t.Any], observed: Observation, fingerprint: str) -> Iterator[Check]:

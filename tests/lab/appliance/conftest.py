@@ -118,7 +118,7 @@ class Federation:
 
 @pytest.fixture(scope="module")
 def federation():
-    """The three VMs, with CONTEXT for none of them yet."""
+    """Start the three VMs, with CONTEXT for none of them yet."""
     if os.geteuid():
         pytest.fail("the lab needs root")
     made = Federation()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 FILES = Path(__file__).parents[3] / "roles/flower_appliance/files"
-sys.path[:0] = [str(FILES), str(FILES / "app")]
+sys.path[:0] = [str(FILES), str(FILES / "smoke_app")]
 
 
 @pytest.fixture

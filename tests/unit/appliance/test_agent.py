@@ -4,10 +4,12 @@
 import base64
 import json
 import time
+from dataclasses import replace
 
 import pytest
-from oneflower_appliance import agent, node_roles, tls
+from oneflower_appliance import agent, host, tls
 from oneflower_appliance import onegate as agent_onegate
+from oneflower_appliance.appliance import flower_releases
 from oneflower_appliance.paths import write_atomic
 
 CA = tls.make_ca(tls.utcnow())[1].public_bytes(tls.serialization.Encoding.PEM)
@@ -76,8 +78,8 @@ class World:
     def __init__(self, paths):
         self.paths, self.units, self.gate, self.log = paths, FakeUnits(), FakeGate(), []
         self.now, self.addresses = 1000.0, ["10.10.10.5"]
-        host = node_roles.Host(paths, self.units, self.log.append, clock=lambda: self.now, addresses=lambda: list(self.addresses))
-        self.agent = agent.Agent(host, self.log.append, "1.39.0", client=lambda _gate: self.gate)
+        machine = host.Host(paths, self.units, self.log.append, clock=lambda: self.now, addresses=lambda: list(self.addresses))
+        self.agent = agent.Agent(machine, self.log.append, "1.39.0", client=lambda _gate: self.gate)
 
     def context(self, **values):
         values = {"VMID": "13", "ONEGATE_ENDPOINT": "http://10.10.10.2:5030", **values}
@@ -106,7 +108,7 @@ def world(paths):
 
 @pytest.fixture
 def handshake(monkeypatch):
-    """What a handshake finds: a fingerprint, or the exception to raise."""
+    """Replace the handshake; it finds a fingerprint, or raises the exception that stands there."""
     result = {"is": "f" * 64}
 
     def fake(_host, _port, _ca, _timeout=5.0):
@@ -114,7 +116,7 @@ def handshake(monkeypatch):
             raise result["is"]
         return result["is"]
 
-    monkeypatch.setattr(node_roles.tls, "handshake", fake)
+    monkeypatch.setattr(tls, "handshake", fake)
     return result
 
 
@@ -330,7 +332,7 @@ class TestSuperLink:
                 raise tls.Unreachable("refused", final=False)
             return world.agent._role._certificate.fingerprint
 
-        monkeypatch.setattr(node_roles.tls, "handshake", served)
+        monkeypatch.setattr(tls, "handshake", served)
         world.units.states["flower-superlink"] = {
             "pid": 1,
             "channels": [],
@@ -347,6 +349,15 @@ class TestSuperLink:
         assert {"IP:10.10.10.5", "IP:203.0.113.2", "DNS:localhost"} <= set(held["FL_CERT_SAN"].split(","))
         assert len(held["FL_CERT_FINGERPRINT"]) == 64
         assert (held["FL_READY"], held["READY"], held["FL_TLS"], held["FL_NODES_ONLINE"]) == ("YES", "YES", "YES", "0")
+
+    def test_publishes_the_port_of_the_flower_release(self, superlink, monkeypatch):
+        other = replace(flower_releases.DEFAULT, fleet_port=8000, control_port=8001)
+        monkeypatch.setitem(flower_releases.KNOWN, other.version, other)
+        superlink.units.states["flower-superlink"]["servers"][0]["addresses"] = ["0.0.0.0:8000"]
+        held = superlink.turn(2)
+        assert held["FL_ENDPOINT"] == "10.10.10.5:8000"
+        assert held["FL_KEEPALIVE"] == "time_ms=60000"
+        assert 'address = "127.0.0.1:8001"' in (superlink.paths.cli / "config.toml").read_text()
 
     def test_stale_readiness_of_an_earlier_boot_is_taken_back(self, superlink):
         superlink.gate.held = {"READY": "YES", "FL_READY": "YES"}
@@ -390,7 +401,7 @@ class TestSuperLink:
         assert "IP:10.10.30.5" in held["FL_CERT_SAN"] and "10.10.10.5" not in held["FL_CERT_SAN"]
 
     def test_somebody_elses_answer_is_not_ours(self, superlink, monkeypatch):
-        monkeypatch.setattr(node_roles.tls, "handshake", lambda *_arguments: "0" * 64)
+        monkeypatch.setattr(tls, "handshake", lambda *_arguments: "0" * 64)
         held = superlink.turn(60)
         assert "READY" not in held
         assert "something else answers" in held["FL_ERROR"]

@@ -2,7 +2,7 @@
 import base64
 
 import pytest
-from ansible_collections.oneflower.federation.plugins.module_utils.appliance import flower_releases, settings
+from ansible_collections.oneflower.federation.plugins.module_utils.appliance import settings
 
 PEM = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").decode()
 NODE = {"FL_SUPERLINK_ADDRESS": "10.10.10.5:9092", "FL_SSL_CA_CERTFILE": PEM}
@@ -87,8 +87,6 @@ def test_user_inputs_are_what_oneflow_takes():
     assert settings.user_inputs("supernode")["FL_SUPERLINK_ADDRESS"].startswith("M|text|")
 
 
-def test_versions():
-    version = flower_releases.lookup("1.39.0")
-    assert (version.fleet_transport, version.fleet_port, version.control_port, version.keepalive) == ("grpc", 9092, 8000, True)
-    with pytest.raises(ValueError, match=r"known are .*1\.39\.0"):
-        flower_releases.lookup("1.42.0")
+def test_an_address_to_listen_on_may_be_given():
+    clean, faults = settings.validate("superlink", {"FL_FLEET_API_ADDRESS": "[::]:9092"})
+    assert (clean["FL_FLEET_API_ADDRESS"], faults) == ("[::]:9092", [])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import numpy as np
 import pytest
-from oneflower_appliance import data
+from oneflower_appliance.smoke.rows import rows
 from oneflower_smoke import model
 
 
@@ -10,7 +10,7 @@ def partitions(tmp_path):
     loaded = []
     for number in range(4):
         path = tmp_path / f"{number}.csv"
-        path.write_text(data.rows(number))
+        path.write_text(rows(number))
         loaded.append(model.load(path))
     return loaded
 
@@ -23,7 +23,7 @@ def rounds(partitions, taking_part, number):
             held = np.bincount(partitions[index][0], minlength=4).astype(float)
             replies.append((model.train(weights, *partitions[index]), held))
         weights = model.aggregate(weights, replies)
-        losses.append(float(np.mean([model.loss(weights, *rows) for rows in partitions])))
+        losses.append(float(np.mean([model.loss(weights, *held) for held in partitions])))
     return losses
 
 
@@ -49,3 +49,10 @@ def test_empty_file_is_a_fault(tmp_path):
     (tmp_path / "empty.csv").write_text("feature,x,y\n")
     with pytest.raises(ValueError, match="holds no rows"):
         model.load(tmp_path / "empty.csv")
+
+
+def test_rows_are_deterministic_and_of_one_feature_only():
+    assert rows(3) == rows(3) != rows(4)
+    lines = rows(3).splitlines()
+    assert lines[0] == "feature,x,y"
+    assert {line.split(",")[0] for line in lines[1:]} == {"3"}

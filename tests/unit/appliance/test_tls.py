@@ -35,7 +35,7 @@ def test_ca_and_leaf(paths):
     server.verify_directly_issued_by(ca)
     assert datetime.timedelta(days=396) < server.not_valid_after_utc - NOW <= datetime.timedelta(days=397)
     assert list(server.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [ExtendedKeyUsageOID.SERVER_AUTH]
-    assert made.sans == "DNS:localhost,IP:127.0.0.1,IP:::1,IP:10.10.10.5"
+    assert made.sans == ("DNS:localhost", "IP:127.0.0.1", "IP:::1", "IP:10.10.10.5")
     assert made.fingerprint == tls.fingerprint(server.public_bytes(serialization.Encoding.DER))
     assert (paths.state / "ca.key").stat().st_mode & 0o777 == 0o600
     assert (paths.tls / "server.key").stat().st_mode & 0o777 == 0o640
@@ -54,7 +54,7 @@ def test_new_names_new_leaf_same_ca(paths):
     second = ensure(paths, [*SANS, "DNS:Fl.example.org", "IP:10.10.10.5"])
     assert second.ca_pem == first.ca_pem
     assert second.fingerprint != first.fingerprint
-    assert second.sans == first.sans + ",DNS:fl.example.org"
+    assert second.sans == (*first.sans, "DNS:fl.example.org")
     assert ensure(paths).sans == first.sans
 
 
@@ -101,7 +101,7 @@ def test_ca_bundle(paths, tmp_path):
 
 @pytest.fixture
 def server(paths, request):
-    """A TLS server on loopback; yields (port, what `ensure` made). Its certificate's names are the fixture's parameter."""
+    """Serve TLS on loopback; yield (port, what `ensure` made). The certificate's names are the fixture's parameter."""
     made = ensure(paths, getattr(request, "param", SANS))
     settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     settings.load_cert_chain(paths.tls / "server.crt", paths.tls / "server.key")

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-import typing as t
 from collections.abc import Callable, Mapping
 
-from . import context
-from .appliance import flower_releases, settings
-from .node_roles import Host, NodeRole, Report, SuperLink, SuperNode, service_user
+from . import context, flower
+from .appliance import attributes, flower_releases, settings
+from .host import Host, Report, Role, service_user
 from .onegate import GateError, OneGate
 from .paths import Paths, write_atomic
 from .publish import GateClient, Publisher
+from .superlink import SuperLink
+from .supernode import SuperNode
 from .units import Units
 
 TURN_BUSY_S, TURN_S = 0.5, 1.0
@@ -28,7 +29,7 @@ GATE_PAUSE_S = 3.0
 
 
 class Agent:
-    """`turn` is called every half or whole second; `client` makes the OneGate client (another one in tests)."""
+    """The loop's state; `turn` is called every half or whole second, `client` makes the OneGate client (another in tests)."""
 
     def __init__(
         self,
@@ -41,16 +42,17 @@ class Agent:
         self._context: dict[str, str] = {}
         self._context_read: tuple[float, int] | None = None
         self._publisher: Publisher | None = None
-        self._gate_client: t.Any = None
+        self._gate_client: GateClient | None = None
         self._polled = -1e9
         self._gate_pause = -1e9
         self._gate_fault = ""
         self._latest_file = host.paths.state / "latest.json"
         self._values: dict[str, str] | None = None
-        self._role: NodeRole | None = None
+        self._role: Role | None = None
         self._faults: list[str] = []
 
     def turn(self) -> None:
+        """Read what may have changed, do the next thing, and publish what is new."""
         if not self._read_context():
             return
         self._poll()
@@ -74,7 +76,7 @@ class Agent:
                 self._log("CONTEXT read")
                 gate = context.gate(self._context, content["token"])
                 self._gate_client = self._client(gate) if gate else None
-                self._publisher = Publisher(self._gate_client) if gate else None
+                self._publisher = Publisher(self._gate_client) if self._gate_client else None
                 if gate is None:
                     self._log('no OneGate: CONTEXT has no ONEGATE_ENDPOINT, VMID and token (TOKEN="YES"); nothing is published')
                 self._polled = self._gate_pause = -1e9
@@ -96,66 +98,69 @@ class Agent:
 
     @property
     def busy(self) -> bool:
-        """Whether something is under way that somebody waits for."""
+        """Tell whether something is under way that somebody waits for."""
         return bool(self._faults) or self._role is None or self._role.busy
 
-    def _attributes(self) -> Mapping[str, str]:
+    def _known(self) -> Mapping[str, str]:
+        """Return the VM's user attributes as OneGate last told them."""
         return (self._publisher.known if self._publisher else None) or {}
 
     def _work(self) -> Report:
         values, faults = self._effective()
         if faults:
             # Start nothing and stop nothing: what runs goes on with what it was started with.
-            role = self._context.get("FL_ROLE")
-            attributes = {"FL_ROLE": role} if role in settings.ROLES else {}
-            return Report({**attributes, "FL_VERSION": self._installed}, faults, ready=False)
+            role = self._context.get(settings.ROLE)
+            report = Report({attributes.PUBLISHED_VERSION: self._installed}, faults)
+            if role in settings.ROLES:
+                report.attributes[settings.ROLE] = role
+            return report
         if values != self._values or self._role is None:
             self._values, self._role = values, self._make_role(values)
-            other = "flower-supernode" if self._role.unit == "flower-superlink" else "flower-superlink"
-            if self._host.units.processes(other):
-                self._host.units.stop(other)
+            for unit in {flower.SUPERLINK_UNIT, flower.SUPERNODE_UNIT} - {self._role.unit}:
+                if self._host.units.processes(unit):
+                    self._host.units.stop(unit)
         try:
-            report = self._role.turn(self._attributes())
+            report = self._role.turn()
         except (OSError, subprocess.SubprocessError) as error:
             report = Report({}, [f"the appliance cannot do its work: {error}"])
-        report.attributes.update({"FL_ROLE": self._context["FL_ROLE"], "FL_VERSION": self._installed})
+        report.attributes.update({settings.ROLE: values[settings.ROLE], attributes.PUBLISHED_VERSION: self._installed})
         return report
 
     def _effective(self) -> tuple[dict[str, str], list[str]]:
-        """CONTEXT with what was changed later through user attributes, validated."""
+        """Return the settings in force and their faults: CONTEXT with what was changed later through user attributes."""
         try:
             before = json.loads(self._latest_file.read_text())
         except (OSError, ValueError):
             before = {}
-        if before.get("vm_id") != self._context.get("VMID"):
+        if before.get("vm_id") != self._context.get(context.VM_ID):
             before = {}
         known = self._publisher.known if self._publisher else None
         latest = context.latest(before, self._context, known)
-        clean, faults = settings.validate(self._context.get("FL_ROLE", ""), {**self._context, **latest["values"]})
-        if not faults and clean["FLOWER_VERSION"] != self._installed:
-            faults = [f"FLOWER_VERSION: is {clean['FLOWER_VERSION']}, but this image holds {self._installed}"]
+        clean, faults = settings.validate(self._context.get(settings.ROLE, ""), {**self._context, **latest["values"]})
+        if not faults and clean[settings.VERSION] != self._installed:
+            faults = [f"{settings.VERSION}: is {clean[settings.VERSION]}, but this image holds {self._installed}"]
         if not faults:
             try:
-                flower_releases.lookup(clean["FLOWER_VERSION"])
+                flower_releases.lookup(clean[settings.VERSION])
             except ValueError as error:
-                faults = [f"FLOWER_VERSION: {error}"]
-        entry = {"vm_id": self._context.get("VMID"), **latest}
+                faults = [f"{settings.VERSION}: {error}"]
+        entry = {"vm_id": self._context.get(context.VM_ID), **latest}
         if entry != before:
             write_atomic(self._latest_file, json.dumps(entry, sort_keys=True).encode(), 0o600)
         return clean, faults
 
-    def _make_role(self, values: Mapping[str, str]) -> NodeRole:
-        version = flower_releases.lookup(values["FLOWER_VERSION"])
-        if self._context["FL_ROLE"] == settings.SUPERLINK:
-            return SuperLink(self._host, values, version)
+    def _make_role(self, values: Mapping[str, str]) -> Role:
+        release = flower_releases.lookup(values[settings.VERSION])
+        if values[settings.ROLE] == settings.SUPERLINK:
+            return SuperLink(self._host, values, release, self._known)
         service = self._gate_client.service if self._gate_client else None
-        numbered = bool(self._context.get("FL_PARTITION_OFFSET", "").strip())
-        return SuperNode(self._host, values, version, self._context.get("VMID", ""), service, numbered=numbered)
+        numbered = bool(self._context.get(settings.PARTITION_OFFSET, "").strip())
+        return SuperNode(self._host, values, release, self._context.get(context.VM_ID, ""), service, numbered=numbered)
 
     def _publish(self, report: Report) -> None:
         if self._publisher is None or self._host.clock() < self._gate_pause:
             return
-        report.attributes["FL_ERROR"] = "; ".join(report.faults) or None
+        report.attributes[attributes.ERROR] = "; ".join(report.faults) or None
         try:
             self._publisher.publish(report.attributes, ready=report.ready)
             self._gate_works()
@@ -176,7 +181,7 @@ class Agent:
 
 
 def run(paths: Paths, installed_version: str) -> None:
-    """The unit's main loop."""
+    """Run the unit's main loop."""
 
     def log(text: str) -> None:
         print(text, flush=True)

@@ -7,13 +7,14 @@ import os
 import sys
 from importlib import metadata
 
+from . import flower
 from .paths import Paths
 
-USAGE = "usage: oneflower configure | agent | launch flower-superlink|flower-supernode"
+USAGE = f"usage: oneflower configure | agent | launch {flower.SUPERLINK_UNIT}|{flower.SUPERNODE_UNIT}"
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; its exit code."""
+    """Run one command; return its exit code."""
     paths = Paths()
     match arguments:
         case ["configure", *_stage]:
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
 
             run(paths, metadata.version("flwr"))
             return 0
-        case ["launch", ("flower-superlink" | "flower-supernode") as unit]:
+        case ["launch", (flower.SUPERLINK_UNIT | flower.SUPERNODE_UNIT) as unit]:
             from .launch import launch
 
             return launch(unit, paths)

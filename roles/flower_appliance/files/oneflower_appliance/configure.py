@@ -19,12 +19,12 @@ from .paths import Paths, write_atomic
 
 
 def read(environment: Mapping[str, str]) -> tuple[dict[str, str], str]:
-    """CONTEXT and the OneGate token, from the files that one-context names, else from the environment it exports."""
+    """Return CONTEXT and the OneGate token, from the files that one-context names, else from the environment it exports."""
     values = dict(environment)
-    token = environment.get("ONEGATE_TOKEN", "")
+    token = environment.get(context.GATE_TOKEN, "")
     try:
         values = context.parse_shell(Path(environment["CONTEXT_FILE"]).read_text(errors="replace"))
-        token = values.get("ONEGATE_TOKEN", token)
+        token = values.get(context.GATE_TOKEN, token)
     except (KeyError, OSError, ValueError):
         pass
     places = [Path(environment.get("MOUNT_DIR") or "/mnt") / "token.txt"]
@@ -41,10 +41,13 @@ def read(environment: Mapping[str, str]) -> tuple[dict[str, str], str]:
 
 
 def configure(environment: Mapping[str, str], paths: Paths) -> int:
-    """Save CONTEXT for the agent and see that it runs. Faults go to stderr, which one-context writes to the journal."""
+    """Save CONTEXT for the agent and see that it runs; return the exit code.
+
+    Faults go to stderr, which one-context writes to the journal.
+    """
     values, token = read(environment)
     ours = context.relevant(values)
-    _clean, faults = settings.validate(ours.get("FL_ROLE", ""), ours)
+    _clean, faults = settings.validate(ours.get(settings.ROLE, ""), ours)
     for fault in faults:
         print(f"CONTEXT: {fault}", file=sys.stderr)
     paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -13,12 +13,14 @@ import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# What a change at run time (user attributes of the VM) may change; the rest is fixed when the VM is made.
-RECONCILED = ("FL_SSL_CA_CERTFILE", "FL_CERT_EXTRA_SAN", "FL_GRPC_KEEPALIVE_TIME", "FL_GRPC_KEEPALIVE_TIMEOUT", "FL_LOG_LEVEL")
+from .appliance import settings
+
+# OpenNebula's own variables that the appliance reads.
+VM_ID, GATE_ENDPOINT, GATE_TOKEN = "VMID", "ONEGATE_ENDPOINT", "ONEGATE_TOKEN"
 
 
 def parse_shell(text: str) -> dict[str, str]:
-    """Assignments of a shell file that holds nothing else. Raises ValueError when a quote is left open."""
+    """Return the assignments of a shell file that holds nothing else. Raises ValueError when a quote is left open."""
     values: dict[str, str] = {}
     for token in shlex.split(text, comments=True):
         name, equals, value = token.partition("=")
@@ -40,24 +42,22 @@ class Gate:
 
 
 def gate(values: Mapping[str, str], token: str) -> Gate | None:
-    """OneGate from CONTEXT, or None when the VM has none (TOKEN is not YES)."""
-    endpoint, vm_id = values.get("ONEGATE_ENDPOINT", "").rstrip("/"), values.get("VMID", "")
+    """Return OneGate from CONTEXT, or None when the VM has none (TOKEN is not YES)."""
+    endpoint, vm_id = values.get(GATE_ENDPOINT, "").rstrip("/"), values.get(VM_ID, "")
     if not (re.match(r"^https?://", endpoint) and vm_id.isdigit() and token):
         return None
     return Gate(endpoint, vm_id, token)
 
 
 def relevant(values: Mapping[str, str]) -> dict[str, str]:
-    """The part of CONTEXT that concerns the appliance."""
-    return {
-        name: value for name, value in values.items() if name.startswith(("FL_", "FLOWER_")) or name in ("VMID", "ONEGATE_ENDPOINT")
-    }
+    """Return the part of CONTEXT that concerns the appliance."""
+    return {name: value for name, value in values.items() if name.startswith(settings.PREFIXES) or name in (VM_ID, GATE_ENDPOINT)}
 
 
 def latest(
     state: Mapping[str, t.Any], context: Mapping[str, str], attributes: Mapping[str, str] | None
 ) -> dict[str, dict[str, str]]:
-    """Which value of each RECONCILED variable holds: of CONTEXT and the VM's user attribute, the one changed last.
+    """Return which value of each live setting holds: of CONTEXT and the VM's user attribute, the one changed last.
 
     `state` is what this returned before ({} at first), `attributes` the user attributes now, None while unknown. An
     attribute that goes away leaves its value in force. Returns {"context", "attributes", "values"}, each by name.
@@ -66,8 +66,8 @@ def latest(
     before_attributes = state.get("attributes", {})
     values = dict(state.get("values", {}))
     seen = dict(before_attributes)
-    now = {name: context[name] for name in RECONCILED if context.get(name)}
-    for name in RECONCILED:
+    now = {name: context[name] for name in settings.LIVE if context.get(name)}
+    for name in settings.LIVE:
         if now.get(name) != before_context.get(name):
             values.pop(name, None)
             if name in now:

@@ -20,6 +20,8 @@ import typing as t
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from .appliance.attributes import Keepalive
+
 TIME = "grpc.keepalive_time_ms"
 TIMEOUT = "grpc.keepalive_timeout_ms"
 PERMIT = "grpc.keepalive_permit_without_calls"
@@ -29,7 +31,8 @@ MIN_INTERVAL = "grpc.http2.min_ping_interval_without_data_ms"
 MAX_BACKOFF, MAX_BACKOFF_MS = "grpc.max_reconnect_backoff_ms", 5000
 TCP_USER_TIMEOUT = 18  # Linux; socket.TCP_USER_TIMEOUT is not in every build
 
-SHORT = {
+# gRPC's option and the field of Keepalive that tells it.
+FIELDS = {
     TIME: "time_ms",
     TIMEOUT: "timeout_ms",
     PERMIT: "permit",
@@ -41,7 +44,7 @@ WRITE_EVERY_S = 2.0
 
 
 def options(time_s: int, timeout_s: int, *, server: bool) -> dict[str, int]:
-    """gRPC options of one end. The server also allows its clients a ping every half keepalive time."""
+    """Return the gRPC options of one end. The server also allows its clients a ping every half keepalive time."""
     chosen = {TIME: time_s * 1000, TIMEOUT: timeout_s * 1000, PERMIT: 1, MAX_PINGS: 0}
     if server:
         chosen[MIN_INTERVAL] = time_s * 500
@@ -51,20 +54,18 @@ def options(time_s: int, timeout_s: int, *, server: bool) -> dict[str, int]:
 
 
 def merge(given: Iterable[tuple[str, t.Any]] | None, ours: Mapping[str, int]) -> list[tuple[str, t.Any]]:
-    """Flower's options with ours in their place."""
+    """Return Flower's options with ours in their place."""
     return list({**dict(given or ()), **ours}.items())
 
 
-def describe(options_in_force: Mapping[str, t.Any], tcp_user_timeout_ms: int | None = None) -> str:
-    """One line: "time_ms=60000,timeout_ms=20000,permit=1,max_pings=0"; what is not set is left out."""
-    parts = [f"{short}={options_in_force[name]}" for name, short in SHORT.items() if name in options_in_force]
-    if tcp_user_timeout_ms is not None:
-        parts.append(f"tcp_user_timeout_ms={tcp_user_timeout_ms}")
-    return ",".join(parts)
+def in_force(recorded: Mapping[str, t.Any], tcp_user_timeout_ms: int | None = None) -> Keepalive:
+    """Return the keepalive in the recorded options of a channel or server, with what the kernel reports for its socket."""
+    found = {field: recorded[name] for name, field in FIELDS.items() if isinstance(recorded.get(name), int)}
+    return Keepalive(**found, tcp_user_timeout_ms=tcp_user_timeout_ms)
 
 
 class Recorder:
-    """Keeps the state file; safe to call from gRPC's threads, and never the cause of a failed call."""
+    """The state file; safe to call from gRPC's threads, and never the cause of a failed call."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -74,12 +75,14 @@ class Recorder:
         self.write(force=True)
 
     def add(self, kind: str, entry: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Record an entry of `kind` "servers" or "channels"; return it, to be changed and written again."""
         with self._lock:
             self._state[kind].append(entry)
         self.write(force=True)
         return entry
 
     def write(self, *, force: bool) -> None:
+        """Write the file; without `force` only when the last time is WRITE_EVERY_S ago."""
         with self._lock:
             now = time.monotonic()
             if not force and now - self._written < WRITE_EVERY_S:
@@ -98,7 +101,7 @@ def _plain(given: Iterable[tuple[str, t.Any]]) -> dict[str, t.Any]:
 
 
 def socket_user_timeout(port: int) -> int | None:
-    """TCP_USER_TIMEOUT in ms of this process's established connection to `port`, None without one."""
+    """Return TCP_USER_TIMEOUT in ms of this process's established connection to `port`, None without one."""
     for name in os.listdir("/proc/self/fd"):
         try:
             if not stat.S_ISSOCK(os.stat(f"/proc/self/fd/{name}").st_mode):

@@ -9,13 +9,14 @@ from importlib import metadata
 from pathlib import Path
 
 from . import keepalive
+from .appliance import settings
 from .paths import Paths
 
 
 def launch(unit: str, paths: Paths) -> int:
-    """Run the program `unit` (flower-superlink or flower-supernode) with the arguments of its file."""
+    """Run the program `unit` (flower-superlink or flower-supernode) with the arguments of its file; return its exit code."""
     arguments = (paths.etc / f"{unit}.args").read_text().splitlines()
-    time_s, timeout_s = os.environ.get("FL_GRPC_KEEPALIVE_TIME"), os.environ.get("FL_GRPC_KEEPALIVE_TIMEOUT")
+    time_s, timeout_s = os.environ.get(settings.KEEPALIVE_TIME), os.environ.get(settings.KEEPALIVE_TIMEOUT)
     if time_s and timeout_s:
         import grpc
 
@@ -23,4 +24,5 @@ def launch(unit: str, paths: Paths) -> int:
         keepalive.install(grpc, int(time_s), int(timeout_s), keepalive.Recorder(state))
     (program,) = metadata.entry_points(group="console_scripts", name=unit)
     sys.argv = [unit, *arguments]
-    return program.load()()
+    code: int = program.load()()
+    return code

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 
+from .appliance.attributes import GATE_READY
 from .context import Gate
 
 TIMEOUT_S = 5.0
@@ -33,10 +34,10 @@ class NoService(GateError):
     """The VM is in no OneFlow service."""
 
 
-def encode(attributes: Mapping[str, str]) -> bytes:
-    """Attributes as one line of XML without any character that OneGate rewrites. Names must be plain."""
+def encode(values: Mapping[str, str]) -> bytes:
+    """Return attributes as one line of XML without any character that OneGate rewrites. Raises ValueError for a bad name."""
     parts = []
-    for name, value in attributes.items():
+    for name, value in values.items():
         if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
             raise ValueError(f"attribute name {name!r}")
         text = "".join(char if char.isascii() and (char.isalnum() or char in " ._:/+-") else f"&#{ord(char)};" for char in value)
@@ -45,7 +46,7 @@ def encode(attributes: Mapping[str, str]) -> bytes:
 
 
 def printable(text: str) -> str:
-    """Without control characters, which XML cannot carry; line breaks become blanks."""
+    """Return text without control characters, which XML cannot carry; line breaks become blanks."""
     return "".join(char if char.isprintable() else " " for char in text).strip()
 
 
@@ -72,15 +73,16 @@ class OneGate:
         )
         try:
             with self._opener.open(request, timeout=self._timeout_s) as answer:
-                return answer.read(MAX_ANSWER)
+                content: bytes = answer.read(MAX_ANSWER)
+                return content
         except urllib.error.HTTPError as error:
             with error:
                 reason = printable(error.read(300).decode("utf-8", "replace"))
             text = f"OneGate {self._gate.endpoint} answers {method} {path} with {error.code} {reason}"
             raise GateError(text, error.code) from None
         except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise GateError(f"OneGate {self._gate.endpoint} cannot be reached: {reason}") from None
+            cause = error.reason if isinstance(error, urllib.error.URLError) else error
+            raise GateError(f"OneGate {self._gate.endpoint} cannot be reached: {cause}") from None
 
     def _get(self, path: str) -> dict[str, t.Any]:
         try:
@@ -92,12 +94,12 @@ class OneGate:
         return answer
 
     def attributes(self) -> dict[str, str]:
-        """User attributes of this VM; an empty one is "" whatever OneGate makes of it."""
+        """Return the user attributes of this VM; an empty one is "" whatever OneGate makes of it."""
         template = ((self._get("/vm").get("VM") or {}).get("USER_TEMPLATE")) or {}
         return {name: value if isinstance(value, str) else "" for name, value in template.items()}
 
     def service(self) -> dict[str, t.Any]:
-        """The OneFlow service of this VM with its siblings. Raises NoService for a VM outside of one."""
+        """Return the OneFlow service of this VM with its siblings. Raises NoService for a VM outside of one."""
         try:
             return self._get("/service")
         except GateError as error:
@@ -105,13 +107,13 @@ class OneGate:
                 raise NoService(str(error), error.code) from None
             raise
 
-    def update(self, attributes: Mapping[str, str]) -> None:
+    def update(self, values: Mapping[str, str]) -> None:
         """Set attributes of this VM, all in one update."""
-        self._call("PUT", "/vm", encode({name: printable(value) for name, value in attributes.items()}))
+        self._call("PUT", "/vm", encode({name: printable(value) for name, value in values.items()}))
 
     def ready(self, value: str) -> None:
-        """READY, as text: YES opens OneFlow's gate."""
-        self._call("PUT", "/vm", f"READY={value}".encode())
+        """Set READY, as text: YES opens OneFlow's gate."""
+        self._call("PUT", "/vm", f"{GATE_READY}={value}".encode())
 
     def remove(self, name: str) -> None:
         """Remove one attribute of this VM."""

@@ -6,9 +6,11 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping
 
+from .appliance import attributes
+
 
 def siblings(service: Mapping[str, t.Any], vm_id: str) -> tuple[dict[str, str], int] | None:
-    """VMs of the own role in a OneGate /service answer: {vm id: published FL_PARTITION_ID or ""} and the cardinality.
+    """Return the VMs of the own role in a OneGate /service answer: {vm id: published partition or ""}, and the cardinality.
 
     None while the service does not list this VM, or not yet all of its role's VMs.
     """
@@ -18,7 +20,7 @@ def siblings(service: Mapping[str, t.Any], vm_id: str) -> tuple[dict[str, str], 
         for node in role.get("nodes") or []:
             vm = (node.get("vm_info") or {}).get("VM") or {}
             number = str(vm.get("ID") or node.get("deploy_id") or "")
-            published = (vm.get("USER_TEMPLATE") or {}).get("FL_PARTITION_ID") or ""
+            published = (vm.get("USER_TEMPLATE") or {}).get(attributes.PARTITION) or ""
             if number.isdigit():
                 found[number] = str(published)
         if vm_id in found:
@@ -28,7 +30,7 @@ def siblings(service: Mapping[str, t.Any], vm_id: str) -> tuple[dict[str, str], 
 
 
 def choose(nodes: Mapping[str, str], vm_id: str, offset: int) -> int:
-    """Local index of this VM: its rank among the VMs without a partition, counted over the indices still free.
+    """Return the local index of this VM: its rank among the VMs without a partition, counted over the indices still free.
 
     All VMs of a fresh role so get their rank by VM id; a VM added later gets the lowest free index. `nodes` is what
     `siblings` found, `offset` the number of the site's first partition.

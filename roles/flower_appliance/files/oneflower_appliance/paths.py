@@ -24,6 +24,7 @@ class Paths:
 
     @property
     def tls(self) -> Path:
+        """Certificates that Flower reads, and the SuperLink's server key."""
         return self.etc / "tls"
 
     @property
@@ -33,12 +34,12 @@ class Paths:
 
     @property
     def context(self) -> Path:
-        """The CONTEXT as `configure` found it, with the OneGate token."""
+        """CONTEXT as `configure` found it, with the OneGate token."""
         return self.run / "context.json"
 
     @property
     def state(self) -> Path:
-        """What the agent keeps across reboots: CA key, partition index, last run; root only."""
+        """What the agent remembers across reboots: CA key, partition index, last run; root only."""
         return self._at("var/lib/oneflower")
 
     @property
@@ -62,24 +63,26 @@ class Paths:
         return self._at("var/lib/flower/cli")
 
     @property
-    def app(self) -> Path:
-        return self._at("opt/oneflower/app")
+    def smoke_app(self) -> Path:
+        """The Flower app of the smoke test."""
+        return self._at("opt/oneflower/smoke_app")
 
     @property
     def flwr(self) -> Path:
+        """The flwr command."""
         return self._at("opt/oneflower/venv/bin/flwr")
 
     def unit_state(self, unit: str) -> Path:
-        """What gRPC in the unit's main process was really given; see `keepalive`."""
+        """Return where the unit's main process writes what its gRPC was really given; see `keepalive`."""
         return self._at(f"run/{unit}/grpc.json")
 
     def cgroup(self, unit: str) -> Path:
-        """Processes of a unit."""
+        """Return the file with the processes of a unit."""
         return self._at(f"sys/fs/cgroup/system.slice/{unit}.service/cgroup.procs")
 
 
 def write_atomic(path: Path, content: bytes, mode: int, owner: tuple[int, int] | None = None) -> bool:
-    """Replace `path` if its content, mode or owner (uid, gid) differ; returns whether it did. Never half written."""
+    """Replace `path` if its content, mode or owner (uid, gid) differ; return whether it did. Never half written."""
     try:
         found = path.stat()
         same = path.read_bytes() == content and found.st_mode & 0o7777 == mode

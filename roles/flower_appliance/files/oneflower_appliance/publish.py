@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps the VM's user attributes as the agent wants them, and sends only what differs."""
+"""Publishes what the agent has to say as user attributes of the VM, and sends only what differs."""
 
 from __future__ import annotations
 
 import typing as t
 from collections.abc import Mapping
 
+from .appliance import settings
+from .appliance.attributes import GATE_READY, READY
 from .onegate import printable
 
 
@@ -13,9 +15,10 @@ class GateClient(t.Protocol):
     """What is needed of OneGate; see `onegate.OneGate`."""
 
     def attributes(self) -> dict[str, str]: ...
-    def update(self, attributes: Mapping[str, str]) -> None: ...
+    def update(self, values: Mapping[str, str]) -> None: ...
     def ready(self, value: str) -> None: ...
     def remove(self, name: str) -> None: ...
+    def service(self) -> dict[str, t.Any]: ...
 
 
 class Publisher:
@@ -30,23 +33,23 @@ class Publisher:
         self.known = self._client.attributes()
         return self.known
 
-    def publish(self, wanted: Mapping[str, str | None], *, ready: bool) -> None:
-        """Make the attributes so (None: absent), then READY and FL_READY. Raises GateError.
+    def publish(self, values: Mapping[str, str | None], *, ready: bool) -> None:
+        """Set the attributes (None: absent), then the two that tell readiness. Raises GateError.
 
-        The text READY=YES opens OneFlow's gate and FL_READY=YES contains it, so both come last: who sees them finds
-        everything else in place. When the VM is not ready any more they go first.
+        The text READY=YES opens OneFlow's gate, and the appliance's own attribute contains it, so both come last: who sees
+        them finds everything else in place. When the VM is not ready any more they go first.
         """
         known = self.refresh() if self.known is None else self.known
-        state = "YES" if ready else "NO"
+        state = settings.YES if ready else settings.NO
         if not ready:
             self._ready(known, state)
         changes = {
-            name: printable(value) for name, value in wanted.items() if value is not None and known.get(name) != printable(value)
+            name: printable(value) for name, value in values.items() if value is not None and known.get(name) != printable(value)
         }
         if changes:
             self._client.update(changes)
             known.update(changes)
-        for name, value in wanted.items():
+        for name, value in values.items():
             if value is None and name in known:
                 self._client.remove(name)
                 del known[name]
@@ -54,9 +57,10 @@ class Publisher:
             self._ready(known, state)
 
     def _ready(self, known: dict[str, str], state: str) -> None:
-        if known.get("FL_READY") != state and (state == "YES" or "FL_READY" in known or known.get("READY") == "YES"):
-            self._client.update({"FL_READY": state})
-            known["FL_READY"] = state
-        if known.get("READY") != state and (state == "YES" or "READY" in known):
+        yes = settings.YES
+        if known.get(READY) != state and (state == yes or READY in known or known.get(GATE_READY) == yes):
+            self._client.update({READY: state})
+            known[READY] = state
+        if known.get(GATE_READY) != state and (state == yes or GATE_READY in known):
             self._client.ready(state)
-            known["READY"] = state
+            known[GATE_READY] = state

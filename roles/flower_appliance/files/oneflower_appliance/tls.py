@@ -6,8 +6,6 @@ ECDSA P-256: what both TLS libraries in use (BoringSSL in gRPC, OpenSSL in Pytho
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime
 import hashlib
 import ipaddress
@@ -22,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from .appliance import settings
 from .paths import write_atomic
 
 CA_DAYS, LEAF_DAYS, RENEW_DAYS = 3652, 397, 30
@@ -35,6 +34,7 @@ class Untrusted(Exception):
 
 
 def utcnow() -> datetime.datetime:
+    """Return the time now, in UTC and whole seconds."""
     return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 
 
@@ -51,12 +51,12 @@ def _name(common_name: str) -> x509.Name:
 
 
 def fingerprint(certificate_der: bytes) -> str:
-    """SHA-256 of a certificate, lower-case hex."""
+    """Return the SHA-256 of a certificate, lower-case hex."""
     return hashlib.sha256(certificate_der).hexdigest()
 
 
 def parse_sans(entries: Iterable[str]) -> list[x509.GeneralName]:
-    """ "DNS:name" and "IP:address" entries, without repetitions."""
+    """Read "DNS:name" and "IP:address" entries, without repetitions. Raises ValueError."""
     names: dict[str, x509.GeneralName] = {}
     for entry in entries:
         kind, _colon, value = entry.strip().partition(":")
@@ -70,10 +70,10 @@ def parse_sans(entries: Iterable[str]) -> list[x509.GeneralName]:
     return list(names.values())
 
 
-def describe_sans(certificate: x509.Certificate) -> str:
-    """ "DNS:localhost,IP:127.0.0.1": the names in a certificate."""
+def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Return the names in a certificate, such as ("DNS:localhost", "IP:127.0.0.1")."""
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return ",".join(
+    return tuple(
         f"{'DNS' if isinstance(name, x509.DNSName) else 'IP'}:{name.value}"
         for name in names
         if isinstance(name, (x509.DNSName, x509.IPAddress))
@@ -81,7 +81,7 @@ def describe_sans(certificate: x509.Certificate) -> str:
 
 
 def make_ca(now: datetime.datetime) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-    """A new CA that may sign end-entity certificates only."""
+    """Make a new CA that may sign end-entity certificates only."""
     key = ec.generate_private_key(ec.SECP256R1())
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     name = _name(f"Flower SuperLink CA {identifier.digest.hex()[:8]}")
@@ -104,7 +104,7 @@ def make_ca(now: datetime.datetime) -> tuple[ec.EllipticCurvePrivateKey, x509.Ce
 def make_leaf(
     ca_key: ec.EllipticCurvePrivateKey, ca: x509.Certificate, sans: Iterable[str], name: str, now: datetime.datetime
 ) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-    """A new server certificate of the CA with the names `sans`."""
+    """Make a new server certificate of the CA with the names `sans`."""
     key = ec.generate_private_key(ec.SECP256R1())
     ca_identifier = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     certificate = (
@@ -143,7 +143,7 @@ def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
 def usable(
     leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey, ca: x509.Certificate, sans: Iterable[str], now: datetime.datetime
 ) -> bool:
-    """Whether a server certificate still is what would be made now: names, issuer, key, and 30 days left."""
+    """Tell whether a server certificate still is what would be made now: names, issuer, key, and 30 days left."""
     try:
         leaf.verify_directly_issued_by(ca)
         wanted = {(type(name), name.value) for name in parse_sans(sans)}
@@ -163,12 +163,12 @@ class ServerCertificate:
     """What the SuperLink serves with."""
 
     ca_pem: bytes
-    sans: str
+    sans: tuple[str, ...]
     fingerprint: str
 
 
 def ensure(state: Path, tls: Path, sans: list[str], name: str, group: int, now: datetime.datetime) -> ServerCertificate:
-    """The SuperLink's CA and server certificate on disk, made where missing; the server's renewed where not `usable`.
+    """Ensure the SuperLink's CA and server certificate on disk; the server's is renewed where it is not `usable`.
 
     The CA's key stays in `state` (root only); in `tls` the service user may read the server's key through `group`.
     Raises Untrusted when the CA on disk is damaged or expired: a new one would lock out every site, so that is the
@@ -198,22 +198,21 @@ def ensure(state: Path, tls: Path, sans: list[str], name: str, group: int, now: 
     try:
         leaf = x509.load_pem_x509_certificate(leaf_path.read_bytes())
         leaf_key = serialization.load_pem_private_key(leaf_key_path.read_bytes(), None)
-        fresh = not usable(leaf, leaf_key, ca, sans, now)
+        if not isinstance(leaf_key, ec.EllipticCurvePrivateKey) or not usable(leaf, leaf_key, ca, sans, now):
+            raise ValueError("the server certificate cannot be used any more")
     except (OSError, ValueError, TypeError):
-        fresh = True
-    if fresh:
         leaf_key, leaf = make_leaf(ca_key, ca, sans, name, now)
     write_atomic(tls / "ca.crt", _pem(ca), 0o644)
     write_atomic(leaf_key_path, _key_pem(leaf_key), 0o640, (0, group))
     write_atomic(leaf_path, _pem(leaf), 0o644)
-    return ServerCertificate(_pem(ca), describe_sans(leaf), fingerprint(leaf.public_bytes(serialization.Encoding.DER)))
+    return ServerCertificate(_pem(ca), names_of(leaf), fingerprint(leaf.public_bytes(serialization.Encoding.DER)))
 
 
 def ca_bundle(text: str, now: datetime.datetime) -> bytes:
-    """FL_SSL_CA_CERTFILE as PEM: one or more CA certificates, each valid now. Raises Untrusted with the reason."""
+    """Return the CA setting as PEM: one or more CA certificates, each valid now. Raises Untrusted with the reason."""
     try:
-        certificates = x509.load_pem_x509_certificates(base64.b64decode(text, validate=True))
-    except (binascii.Error, ValueError) as error:
+        certificates = x509.load_pem_x509_certificates(settings.parse_pem(text))
+    except ValueError as error:
         raise Untrusted(f"is not base64 of PEM certificates: {error}") from None
     for certificate in certificates:
         subject = certificate.subject.rfc4514_string()
@@ -263,7 +262,7 @@ def handshake(host: str, port: int, ca_pem: bytes | None, timeout_s: float = 5.0
         elif "expired" in reason or "not yet valid" in reason:
             reason = f"its certificate is not valid now ({reason})"
         else:
-            reason = f"its certificate was not signed by the CA in FL_SSL_CA_CERTFILE ({reason})"
+            reason = f"its certificate was not signed by the CA in {settings.CA_CERTIFICATE} ({reason})"
         raise Unreachable(f"SuperLink {where} is not trusted: {reason}", final=True) from None
     except ssl.SSLError as error:
         raise Unreachable(f"SuperLink {where} makes no TLS handshake: {error.reason or error}", final=False) from None

@@ -24,7 +24,7 @@ class Units:
         self._paths = paths
 
     def processes(self, unit: str) -> set[int]:
-        """Processes of a running unit; empty while it does not run."""
+        """Return the processes of a running unit; empty while it does not run."""
         try:
             return {int(line) for line in self._paths.cgroup(unit).read_text().split()}
         except (OSError, ValueError):
@@ -41,16 +41,17 @@ class Units:
         self.start(unit)
 
     def stop(self, unit: str) -> None:
+        """Stop, and return when the processes are gone."""
         _run("systemctl", "stop", f"{unit}.service", timeout_s=60.0)
 
     def last_words(self, unit: str) -> str:
-        """The last line of a unit's journal that says something."""
+        """Return the last line of a unit's journal that tells of a failure, "" without one."""
         lines = _run("journalctl", "-u", unit, "-n", "20", "-o", "cat", "--no-pager", timeout_s=5.0).splitlines()
         telling = [line.strip() for line in lines if any(word in line.lower() for word in ("error", "fail", "code:", "in use"))]
         return (telling or [""])[-1][:300]
 
     def grpc(self, unit: str) -> dict[str, t.Any] | None:
-        """What gRPC in the unit's running process was given; None while there is no such process."""
+        """Return what gRPC in the unit's running process was given; None while there is no such process."""
         try:
             state = json.loads(self._paths.unit_state(unit).read_text())
             return state if int(state["pid"]) in self.processes(unit) else None
@@ -59,7 +60,7 @@ class Units:
 
 
 def addresses() -> list[str]:
-    """Lasting addresses of this VM beyond loopback, IPv4 first."""
+    """Return the lasting addresses of this VM beyond loopback, IPv4 first."""
     found: dict[str, list[str]] = {"inet": [], "inet6": []}
     try:
         links = json.loads(_run("ip", "-j", "address", "show", timeout_s=5.0) or "[]")

@@ -18,7 +18,7 @@ STEPS, RATE = 4, 0.1
 
 
 def load(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of a partition file: feature number, x and y of each."""
+    """Read a partition file: feature number, x and y of each row. Raises ValueError for a file without rows."""
     with path.open(newline="") as handle:
         rows = [(int(row["feature"]), float(row["x"]), float(row["y"])) for row in csv.DictReader(handle)]
     if not rows:
@@ -28,12 +28,12 @@ def load(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def loss(weights: np.ndarray, feature: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
-    """Mean squared error of the model on the rows."""
+    """Return the mean squared error of the model on the rows."""
     return float(np.mean((weights[feature] * x - y) ** 2))
 
 
 def train(weights: np.ndarray, feature: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A copy of the weights after STEPS steps of gradient descent on the rows."""
+    """Return the weights after STEPS steps of gradient descent on the rows."""
     weights = weights.copy()
     for _step in range(STEPS):
         error = weights[feature] * x - y
@@ -44,7 +44,7 @@ def train(weights: np.ndarray, feature: np.ndarray, x: np.ndarray, y: np.ndarray
 
 
 def aggregate(weights: np.ndarray, replies: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """New weights: each the mean over the SuperNodes that hold rows of its feature, weighted with their row counts.
+    """Return new weights: each the mean over the SuperNodes that hold rows of its feature, weighted with their row counts.
 
     `replies` are (weights, rows per feature); a weight nobody holds rows of stays as it is.
     """

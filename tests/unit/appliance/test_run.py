@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from oneflower_appliance import training
+from oneflower_appliance.smoke import run
 
 
 class FakeSubmission:
@@ -23,8 +23,8 @@ class FakeFlwr:
     def __init__(self):
         self.submitted, self.submission, self.answer = [], FakeSubmission(json.dumps({"run-id": "77"})), ("running", "")
 
-    def submit(self, identifier, rounds, nodes):
-        self.submitted.append((identifier, rounds, nodes))
+    def submit(self, app, run_config):
+        self.submitted.append((app.name, run_config))
         return self.submission
 
     def status(self, run_id):
@@ -38,8 +38,8 @@ def world(paths):
 
     world = World()
     world.paths = paths
-    world.make = lambda: training.Training(paths, world.flwr, world.log.append, clock=lambda: world.now)
-    world.training = world.make()
+    world.make = lambda: run.Runs(paths, world.flwr, world.log.append, clock=lambda: world.now)
+    world.runs = world.make()
     return world
 
 
@@ -49,22 +49,13 @@ def progress(world, identifier, **state):
 
 
 def tick(world, request="r1 rounds=2", serving=True):
-    world.training.tick(request, serving=serving)
-    return world.training.attributes()
-
-
-def test_requests():
-    assert training.parse_request("17 rounds=5") == ("17", 5, 1)
-    assert training.parse_request("17") == ("17", 3, 1)
-    assert training.parse_request("17 nodes=4 rounds=1") == ("17", 1, 4)
-    for text in ("../x", "17 rounds=0", "17 rounds=x", "17 rounds=3;reboot", "17 color=red", "x" * 65):
-        with pytest.raises(ValueError, match="FL_RUN_REQUEST"):
-            training.parse_request(text)
+    world.runs.tick(request, serving=serving)
+    return world.runs.attributes()
 
 
 def test_a_run_from_request_to_result(world):
     assert tick(world)["FL_RUN_STATUS"] == "running"
-    assert world.flwr.submitted == [("r1", 2, 1)]
+    assert world.flwr.submitted == [("smoke_app", 'rounds=2 nodes=1 request="r1"')]
     world.flwr.submission.done = True
     assert tick(world)["FL_RUN_ROUND"] == "0"
     progress(world, "r1", round=1, losses=[0.5], partitions=[3, 0, 1, 2], nodes=4, seconds=7.04)
@@ -91,7 +82,7 @@ def test_one_request_one_run(world):
     progress(world, "r1", status="finished", round=2, losses=[1, 0])
     for _turn in range(5):
         tick(world)
-    world.training = world.make()
+    world.runs = world.make()
     tick(world)
     assert len(world.flwr.submitted) == 1
     tick(world, "r2 rounds=1")
@@ -107,7 +98,7 @@ def test_followed_across_a_restart_of_the_agent(world):
     tick(world)
     world.flwr.submission.done = True
     tick(world)
-    world.training = world.make()
+    world.runs = world.make()
     progress(world, "r1", status="finished", round=2, losses=[1, 0])
     assert tick(world)["FL_RUN_STATUS"] == "finished"
 
@@ -148,8 +139,30 @@ def test_failure_told_by_the_app(world):
     assert tick(world)["FL_RUN_ERROR"] == "TimeoutError: 1 of 4 SuperNodes online"
 
 
+def test_a_request_that_cannot_be_read_fails_once_and_submits_nothing(world):
+    told = tick(world, "r1 color=red")
+    assert (told["FL_RUN_ID"], told["FL_RUN_STATUS"]) == ("r1", "failed")
+    assert "color=red" in told["FL_RUN_ERROR"]
+    tick(world, "r1 color=red")
+    assert world.log == [f"run r1: failed {told['FL_RUN_ERROR']}"]
+    assert world.flwr.submitted == []
+
+
+@pytest.mark.parametrize("kept", ["", "[]", "null", '{"id": "r0"', '{"id": "r0", "colour": "red"}'])
+def test_a_damaged_memory_of_the_last_run_is_none(world, kept):
+    (world.paths.state / "run.json").write_text(kept)
+    world.runs = world.make()
+    assert world.runs.attributes() == {}
+    assert tick(world)["FL_RUN_STATUS"] == "running"
+
+
 def test_rubbish_in_the_progress_file_is_no_progress(world):
     tick(world)
     world.flwr.submission.done = True
     (world.paths.runs / "r1.json").write_text('{"round": "x"')
     assert tick(world)["FL_RUN_STATUS"] == "running"
+    # The app's user writes that file, and the agent is root: a round without a loss must not end the agent.
+    progress(world, "r1", round=1, losses=[])
+    assert tick(world)["FL_RUN_ROUND"] == "0"
+    progress(world, "r1", status="finished", round=1, losses=[0.5])
+    assert tick(world)["FL_RUN_STATUS"] == "finished"

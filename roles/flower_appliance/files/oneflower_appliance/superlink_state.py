@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How many SuperNodes are online, read from the SuperLink's own database (about 1 ms; the flwr command takes 1 s).
+"""The SuperLink's own database, read: how many SuperNodes are online (about 1 ms; the flwr command takes 1 s).
 
 Flower sets a node to "offline" only when somebody asks it, so the time a node is good for is looked at as well, exactly
 as Flower does. Table and columns as in Flower 1.37 to 1.39.
@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 
-def online(database: Path, now: float | None = None) -> int | None:
-    """Number of SuperNodes online; None while the database does not tell."""
+def nodes_online(database: Path, now: float | None = None) -> int | None:
+    """Return the number of SuperNodes online at `now` (seconds since 1970); None while the database does not tell."""
     try:
         # mode=ro cannot create the file and takes no write lock.
         connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=0.2)

@@ -13,6 +13,7 @@ import os
 import re
 import time
 import typing as t
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,21 @@ EXCHANGE_TIMEOUT_S = 300.0
 DIRECTORY = Path(os.environ.get("ONEFLOWER_RUNS", "/var/lib/flower/runs"))
 
 app = ServerApp()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What one SuperNode answered: its weights and the rows it holds per feature, and how good the model it was given is.
+
+    `loss` is the mean squared error of that model on its `rows` rows.
+    """
+
+    node: int
+    learned: np.ndarray
+    held: np.ndarray
+    loss: float
+    rows: int
+    partition: int
 
 
 class Progress:
@@ -50,6 +66,7 @@ class Progress:
         }
 
     def write(self, **changes: t.Any) -> None:
+        """Change the state and write it, with the seconds since the start."""
         self.state.update(changes, seconds=round(time.time() - self._started, 2))
         temporary = self._path.with_suffix(".new")
         temporary.write_text(json.dumps(self.state))
@@ -58,6 +75,7 @@ class Progress:
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
+    """Run the rounds that the run's configuration asks for; the end, good or bad, is in the progress file."""
     rounds, wanted = int(context.run_config["rounds"]), int(context.run_config["nodes"])
     progress = Progress(str(context.run_config["request"]), rounds)
     progress.write()
@@ -74,22 +92,24 @@ def _run(grid: Grid, progress: Progress, rounds: int, wanted: int) -> None:
     trained: dict[str, t.Any] = {}
     for exchange in range(1, rounds + 2):
         replies = _exchange(grid, weights, exchange, train=exchange <= rounds)
-        size = max(len(reply["arrays"][0]) for reply in replies)
-        weights = np.pad(weights, (0, size - len(weights)))
-        rows = sum(reply["rows"] for reply in replies)
-        loss = sum(reply["loss"] * reply["rows"] for reply in replies) / rows
+        size = max(len(reply.learned) for reply in replies)
+        weights = _padded(weights, size)
+        loss = sum(reply.loss * reply.rows for reply in replies) / sum(reply.rows for reply in replies)
         if exchange == 1:
             progress.write(initial_loss=loss)
         else:
             progress.write(round=exchange - 1, losses=[*progress.state["losses"], loss], **trained)
         if exchange <= rounds:
-            padded = [[np.pad(array, (0, size - len(array))) for array in reply["arrays"]] for reply in replies]
-            weights = model.aggregate(weights, padded)
+            weights = model.aggregate(weights, [(_padded(reply.learned, size), _padded(reply.held, size)) for reply in replies])
             trained = {
-                "partitions": sorted({reply["partition"] for reply in replies}),
-                "nodes": len({reply["node"] for reply in replies}),
+                "partitions": sorted({reply.partition for reply in replies}),
+                "nodes": len({reply.node for reply in replies}),
             }
     progress.write(status="finished")
+
+
+def _padded(array: np.ndarray, size: int) -> np.ndarray:
+    return np.pad(array, (0, size - len(array)))
 
 
 def _wait_for_nodes(grid: Grid, wanted: int) -> None:
@@ -100,7 +120,7 @@ def _wait_for_nodes(grid: Grid, wanted: int) -> None:
         time.sleep(POLL_S)
 
 
-def _exchange(grid: Grid, weights: np.ndarray, number: int, *, train: bool) -> list[dict[str, t.Any]]:
+def _exchange(grid: Grid, weights: np.ndarray, number: int, *, train: bool) -> list[Reply]:
     """Send the model to every SuperNode online and collect all replies."""
     messages = [
         Message(
@@ -114,7 +134,7 @@ def _exchange(grid: Grid, weights: np.ndarray, number: int, *, train: bool) -> l
     waiting = set(grid.push_messages(messages))
     if not waiting:
         raise RuntimeError("no SuperNode is online")
-    replies = []
+    replies: list[Reply] = []
     deadline = time.monotonic() + EXCHANGE_TIMEOUT_S
     while waiting:
         for message in grid.pull_messages(waiting):
@@ -124,14 +144,16 @@ def _exchange(grid: Grid, weights: np.ndarray, number: int, *, train: bool) -> l
             if message.has_error():
                 raise RuntimeError(f"SuperNode {message.metadata.src_node_id} failed: {message.error.reason}")
             metrics = message.content["metrics"]
+            learned, held = message.content["arrays"].to_numpy_ndarrays()
             replies.append(
-                {
-                    "node": message.metadata.src_node_id,
-                    "arrays": message.content["arrays"].to_numpy_ndarrays(),
-                    "loss": float(metrics["loss"]),
-                    "rows": int(metrics["rows"]),
-                    "partition": int(metrics["partition"]),
-                }
+                Reply(
+                    node=message.metadata.src_node_id,
+                    learned=learned,
+                    held=held,
+                    loss=float(metrics["loss"]),
+                    rows=int(metrics["rows"]),
+                    partition=int(metrics["partition"]),
+                )
             )
         if waiting and time.monotonic() > deadline:
             raise TimeoutError(f"{len(waiting)} SuperNodes did not answer within {EXCHANGE_TIMEOUT_S:.0f} s")

@@ -10,7 +10,7 @@ ROWS = 100
 
 
 def rows(partition: int) -> str:
-    """CSV of one partition: only its own feature, and y = weight * x with a little noise (x has variance 1)."""
+    """Return the CSV of one partition: only its own feature, and y = weight * x with a little noise (x has variance 1)."""
     source = random.Random(partition)
     weight = 1.0 + 0.5 * (partition % 7)
     lines = ["feature,x,y"]

@@ -16,6 +16,7 @@ app = ClientApp()
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
+    """Evaluate the model on the local rows, and train it there where the message says so."""
     partition = int(context.node_config["partition-id"])
     rows = model.load(Path(str(context.node_config["data-path"])) / f"partition-{partition}.csv")
     given = message.content["arrays"].to_numpy_ndarrays()[0]

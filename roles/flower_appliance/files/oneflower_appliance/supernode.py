@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a SuperNode does at each turn of the agent: its partition, the SuperLink's certificate, its unit, its connection."""
+
+from __future__ import annotations
+
+import json
+import time
+import typing as t
+from collections.abc import Callable, Mapping
+
+from . import flower, keepalive, partition, tls
+from .appliance import attributes, settings
+from .appliance.flower_releases import FlowerRelease
+from .host import GRACE_S, RECHECK_S, Host, Lasting, Report, bring_up
+from .onegate import GateError, NoService
+from .paths import write_atomic
+from .smoke.rows import rows
+
+# A SuperNode sends a heartbeat at least every 22.5 s (Flower's interval of 30 s, less its random part).
+ANSWER_AGE_S = 60.0
+LOST_AFTER_S = 10.0
+# A SuperNode that does not connect although the SuperLink can be reached is restarted after this long.
+STUCK_S = 120.0
+
+
+class SuperNode:
+    """Holds one partition; checks the SuperLink's certificate before it connects, and tells why when it cannot."""
+
+    unit = flower.SUPERNODE_UNIT
+
+    def __init__(
+        self,
+        host: Host,
+        values: Mapping[str, str],
+        release: FlowerRelease,
+        vm_id: str,
+        service: Callable[[], dict[str, t.Any]] | None,
+        *,
+        numbered: bool,
+    ):
+        """Take `service`, which asks OneGate if there is one, and whether CONTEXT itself gives the first partition (`numbered`)."""
+        self._host, self._values, self._release = host, values, release
+        self._vm_id, self._service, self._numbered = vm_id, service, numbered
+        self._partition: int | None = None
+        self._asked = Lasting(host.clock)
+        self._fingerprint: str | None = None
+        self._verified = -1e9
+        self._failing = Lasting(host.clock)
+        self._lost = Lasting(host.clock)
+        self._connected = False
+        self._applied = False
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether Flower is not connected."""
+        return not self._connected
+
+    def turn(self) -> Report:
+        """Find the partition, verify the SuperLink, bring Flower up, and return what to publish."""
+        secure = self._values[settings.TLS_ENABLED] == settings.YES
+        ca_pem = None
+        if secure:
+            try:
+                ca_pem = tls.ca_bundle(self._values[settings.CA_CERTIFICATE], tls.utcnow())
+            except tls.Untrusted as error:
+                return Report({}, [f"{settings.CA_CERTIFICATE}: {error}"])
+        if self._partition is None:
+            try:
+                self._partition = self._find_partition()
+            except (GateError, ValueError) as error:
+                lasted = self._asked.seconds(True)
+                return Report({}, [str(error)] if lasted > GRACE_S or isinstance(error, ValueError) else [])
+        report = Report(
+            {
+                attributes.SUPERLINK_DIALLED: self._values[settings.SUPERLINK_ADDRESS],
+                attributes.PARTITION: str(self._partition),
+            }
+        )
+
+        running = bool(self._host.units.processes(self.unit))
+        state = self._host.units.grpc(self.unit) if running else None
+        channel = self._channel(state)
+        connected = self._is_connected(channel)
+        fault, final = None, False
+        if not connected or self._fingerprint is None or self._host.clock() - self._verified > RECHECK_S:
+            fault, final = self._verify(ca_pem)
+        if (fault is None or running) and (not self._applied or not running) and self._apply(ca_pem, self._partition):
+            connected, channel = False, None
+        if connected and not (fault and final):
+            self._lost.seconds(False)
+            self._failing.seconds(False)
+            self._connected = True
+        else:
+            if self._lost.seconds(True) > LOST_AFTER_S or final or not running:
+                self._connected = False
+            failing = self._failing.seconds(True)
+            if final or failing > GRACE_S:
+                report.faults.append(fault or f"the SuperNode does not connect: {self._reason(channel)}")
+            if running and fault is None and failing > STUCK_S:
+                self._host.log("the SuperLink can be reached, but Flower does not come back to it: restarting " + self.unit)
+                self._failing.seconds(False)
+                self._host.units.restart(self.unit)
+        report.ready = self._connected
+        report.attributes[attributes.PEER_FINGERPRINT] = self._fingerprint
+        report.attributes[attributes.KEEPALIVE] = (
+            keepalive.in_force(channel["options"], channel.get("tcp_user_timeout_ms")).format() if channel else None
+        )
+        return report
+
+    def _find_partition(self) -> int:
+        """Return the partition kept on disk, else one chosen among the siblings, and make its rows.
+
+        Raises GateError while the siblings are not known, ValueError where there is no partition for this VM.
+        """
+        offset, total = int(self._values[settings.PARTITION_OFFSET]), int(self._values[settings.PARTITIONS])
+        kept = self._host.paths.state / "partition.json"
+        try:
+            found = json.loads(kept.read_text())
+            # A disk copied into another VM must not bring its partition along.
+            index = int(found["index"]) if found["vm_id"] == self._vm_id else None
+        except (OSError, ValueError, KeyError, TypeError):
+            index = None
+        if index is None:
+            index = self._choose(offset)
+            write_atomic(kept, json.dumps({"vm_id": self._vm_id, "index": index}).encode(), 0o600)
+            self._host.log(f"this VM holds partition {offset + index}")
+        if offset + index >= total:
+            raise ValueError(
+                f"{settings.PARTITIONS}: is {total}, but this VM is number {index} of its site and would hold {offset + index}"
+            )
+        file = self._host.paths.data / f"partition-{offset + index}.csv"
+        if not file.exists():
+            write_atomic(file, rows(offset + index).encode(), 0o640, (0, self._host.owner[1]) if self._host.owner else None)
+        return offset + index
+
+    def _choose(self, offset: int) -> int:
+        """Return the index of this VM in its site.
+
+        A VM without siblings that OneGate could tell of holds what CONTEXT says, or nothing.
+        """
+        try:
+            service = self._service() if self._service else None
+        except NoService:
+            service = None
+        if service is None:
+            if self._numbered:
+                return 0
+            why = "is in no OneFlow service" if self._service else "has no OneGate to ask for its OneFlow service"
+            raise ValueError(
+                f"{settings.PARTITION_OFFSET}: has no value, but this VM {why} and cannot know which partition is free"
+            )
+        found = partition.siblings(service, self._vm_id)
+        if found is None:
+            raise GateError("OneGate does not list all VMs of this service yet")
+        return partition.choose(found[0], self._vm_id, offset)
+
+    def _verify(self, ca_pem: bytes | None) -> tuple[str | None, bool]:
+        """Make a handshake of our own, which tells why; return (fault or None, whether waiting cannot help)."""
+        host, port = flower.split_address(self._values[settings.SUPERLINK_ADDRESS])
+        try:
+            self._fingerprint = tls.handshake(host, port, ca_pem, 3.0) or None
+        except tls.Unreachable as error:
+            if error.final:
+                self._fingerprint = None
+            return str(error), error.final
+        self._verified = self._host.clock()
+        return None, False
+
+    def _apply(self, ca_pem: bytes | None, number: int) -> bool:
+        paths = self._host.paths
+        ca = paths.tls / "superlink-ca.crt"
+        if ca_pem is not None:
+            write_atomic(ca, ca_pem, 0o644)
+        command = flower.supernode(self._values, self._release, paths.tls, paths.data, number)
+        self._applied = True
+        return bring_up(self._host, command, [ca] if ca_pem is not None else [])
+
+    def _channel(self, state: dict[str, t.Any] | None) -> dict[str, t.Any] | None:
+        channels: list[dict[str, t.Any]] = (state or {}).get("channels", [])
+        for channel in channels:
+            if channel["target"] == self._values[settings.SUPERLINK_ADDRESS]:
+                return channel
+        return None
+
+    def _is_connected(self, channel: dict[str, t.Any] | None) -> bool:
+        """Tell whether Flower's own channel is up, and the SuperLink has activated this node and answered lately."""
+        return bool(
+            channel
+            and channel["connectivity"] in ("READY", "IDLE")
+            and "ActivateNode" in channel["answered"]
+            and time.time() - channel.get("last_answer", 0) < ANSWER_AGE_S
+        )
+
+    def _reason(self, channel: dict[str, t.Any] | None) -> str:
+        if channel and channel.get("last_error"):
+            return str(channel["last_error"])
+        return self._host.units.last_words(self.unit) or "the SuperLink does not answer Flower's calls"
