@@ -15,7 +15,13 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.oneflower.federation.plugins.module_utils.gateway import files
 from ansible_collections.oneflower.federation.plugins.plugin_utils import recorded_steps
-from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import checks, findings, observation, report
+from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import (
+    checks,
+    findings,
+    observation,
+    report,
+    variables,
+)
 
 # What the role verify registers on a host, and under which name the observation takes it.
 REGISTERED = {"service": "verify_service", "tunnel": "verify_tunnel", "probe": "verify_probe"}
@@ -77,7 +83,9 @@ class ActionModule(ActionBase):
             try:
                 files.replace(path, json.dumps(made, indent=2) + "\n", mode=0o644)
             except OSError as error:
-                raise AnsibleActionFail(f"The report cannot be written to {path}: {error}. Set federation_report_path.") from error
+                raise AnsibleActionFail(
+                    f"The report cannot be written to {path}: {error}. Set {variables.REPORT_PATH.name}."
+                ) from error
         self._show(rows, told, training)
         result.update(
             changed=False,

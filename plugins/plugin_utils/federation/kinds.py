@@ -4,7 +4,7 @@
 """Kinds of values that inventory variables have: from what YAML or the command line gives to a typed value. Pure.
 
 A kind is called with a value that is neither None nor empty text. It returns the typed value or raises ValueError with a
-phrase that follows "federation_x: ", such as "is 'abc'; a whole number is needed".
+phrase that follows the name of the variable, such as "is 'abc'; a whole number is needed".
 """
 
 from __future__ import annotations
