@@ -84,7 +84,7 @@ run:
 """
 
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks import flower_run
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import flower_run
 
 
 def main():

@@ -55,7 +55,7 @@ virtual_networks:
 """
 
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks import one_resource_info
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import one_resource_info
 
 
 def main():

@@ -66,12 +66,12 @@ attributes:
   type: dict
 """
 
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import one_vm_attributes
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.runner import run_module
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks import one_vm_attributes
 
 
 def main() -> None:
-    """Run the task; see module_utils/opennebula/tasks/one_vm_attributes.py."""
+    """Run module_utils/opennebula/backends/one_vm_attributes.py."""
     run_module(one_vm_attributes)
 
 

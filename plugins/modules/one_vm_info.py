@@ -87,12 +87,12 @@ vms:
       type: str
 """
 
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import one_vm_info
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.runner import run_module
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks import one_vm_info
 
 
 def main() -> None:
-    """Run the task; see module_utils/opennebula/tasks/one_vm_info.py."""
+    """Run module_utils/opennebula/backends/one_vm_info.py."""
     run_module(one_vm_info)
 
 

@@ -268,12 +268,12 @@ input_drift:
   elements: str
 """
 
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import oneflow_service
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.runner import run_module
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks import oneflow_service
 
 
 def main() -> None:
-    """Run the task; see module_utils/opennebula/tasks/oneflow_service.py."""
+    """Run module_utils/opennebula/backends/oneflow_service.py."""
     run_module(oneflow_service)
 
 

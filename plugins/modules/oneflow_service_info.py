@@ -135,12 +135,12 @@ services:
           type: str
 """
 
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import oneflow_service_info
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.runner import run_module
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks import oneflow_service_info
 
 
 def main() -> None:
-    """Run the task; see module_utils/opennebula/tasks/oneflow_service_info.py."""
+    """Run module_utils/opennebula/backends/oneflow_service_info.py."""
     run_module(oneflow_service_info)
 
 

@@ -149,12 +149,12 @@ template:
       type: dict
 """
 
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import oneflow_template
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.runner import run_module
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks import oneflow_template
 
 
 def main() -> None:
-    """Run the task; see module_utils/opennebula/tasks/oneflow_template.py."""
+    """Run module_utils/opennebula/backends/oneflow_template.py."""
     run_module(oneflow_template)
 
 

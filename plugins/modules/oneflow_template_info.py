@@ -72,12 +72,12 @@ templates:
       type: dict
 """
 
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import oneflow_template_info
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.runner import run_module
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks import oneflow_template_info
 
 
 def main() -> None:
-    """Run the task; see module_utils/opennebula/tasks/oneflow_template_info.py."""
+    """Run module_utils/opennebula/backends/oneflow_template_info.py."""
     run_module(oneflow_template_info)
 
 

@@ -130,12 +130,12 @@ zone:
           type: str
 """
 
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import onezone
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.runner import run_module
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks import onezone
 
 
 def main() -> None:
-    """Run the task; see module_utils/opennebula/tasks/onezone.py."""
+    """Run module_utils/opennebula/backends/onezone.py."""
     run_module(onezone)
 
 

@@ -117,12 +117,12 @@ zones:
           type: str
 """
 
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import onezone_info
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.runner import run_module
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks import onezone_info
 
 
 def main() -> None:
-    """Run the task; see module_utils/opennebula/tasks/onezone_info.py."""
+    """Run module_utils/opennebula/backends/onezone_info.py."""
     run_module(onezone_info)
 
 

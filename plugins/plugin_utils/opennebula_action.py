@@ -1,15 +1,18 @@
 # Copyright (c) 2026, oneflower.federation contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One code path, two speeds: what the OpenNebula action plugins share.
+"""One code path, two speeds: the action plugin of every OpenNebula module.
 
-On a local connection the task's logic runs here, in the controller's process, and nothing is copied or started; on any
+On a local connection the module's backend runs here, in the controller's process, and nothing is copied or started; on any
 other connection, with become, or with async, the module of the same name is shipped as usual.
+
+plugins/action has a link to this file for every module; the name under which it is loaded says which backend it runs.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import typing as t
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,15 +34,17 @@ except ImportError:  # cores that mark trusted text instead need no marking of u
         return value
 
 
-# Ansible imports this before it forks a worker for every zone: none of them reads the system's CAs again.
+_HERE = "opennebula_action"
+_NAME = __name__.rpartition(".")[2]
+# Ansible imports this before it forks a worker for every zone: none of them imports the backend or reads the system's CAs again.
+BACKEND: t.Any = importlib.import_module(f"{runner.__package__}.backends.{_NAME}") if _NAME != _HERE else None
 with contextlib.suppress(OSError):
     tls_context(True, None)
 
 
-class OpenNebulaAction(ActionBase):
-    """Base of the action plugins; a subclass names its task module."""
+class ActionModule(ActionBase):
+    """The action plugin of the module whose name the file was loaded under."""
 
-    TASK: t.Any = None
     TRANSFERS_FILES = False
     _requires_connection = False
     _supports_check_mode = True
@@ -67,7 +72,7 @@ class OpenNebulaAction(ActionBase):
 
     def _in_process(self, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:
         """Do what AnsibleModule does around a module: validate, run, remove secrets."""
-        validator = ArgumentSpecValidator(runner.argument_spec(self.TASK), **self.TASK.RULES)
+        validator = ArgumentSpecValidator(runner.argument_spec(BACKEND), **BACKEND.RULES)
         validation = validator.validate(plain(self._task.args))
         params = validation.validated_parameters
         secrets: set[str] = set(validation._no_log_values)
@@ -79,7 +84,7 @@ class OpenNebulaAction(ActionBase):
             warnings: list[str] = []
         else:
             result, warnings, more = runner.execute(
-                self.TASK,
+                BACKEND,
                 params,
                 check_mode=self._task.check_mode,
                 diff=self._task.diff,

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 import contract_target as targets
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.answers import as_dict, as_list
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.errors import NotFound
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.formats import as_dict, as_list
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oned import Oned
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oneflow import OneFlow
 
-TASKS = "ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks."
+BACKENDS = "ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends."
 PREFIX = f"contract-{secrets.token_hex(3)}-"
 KEPT = PREFIX + "kept-"  # of these, what a module of tests shares
 USED: dict[str, set[str]] = {}  # module -> options that some test gave it
@@ -101,7 +101,7 @@ def run_task(
     module: str, zone: targets.ZoneUnderTest, found: targets.Target | None, *, check: bool = False, **options: t.Any
 ) -> dict[str, t.Any]:
     """Run a task as its module and its action plugin do; `_warnings`, `_progress` and `_secrets` are added to the result."""
-    task = importlib.import_module(TASKS + module)
+    task = importlib.import_module(BACKENDS + module)
     USED.setdefault(module, set()).update(options)
     for option in ("roles", "servers"):
         for entry in options.get(option) or []:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contract_target as targets
 import pytest
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.formats import parse_template
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.template_text import parse_template
 from contract_run import clients, run_task
 
 pytestmark = pytest.mark.lab

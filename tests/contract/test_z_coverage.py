@@ -8,7 +8,7 @@ from pathlib import Path
 
 import contract_target as targets
 import pytest
-from contract_run import TASKS, USED
+from contract_run import BACKENDS, USED
 
 HERE = Path(__file__).parent
 MODULES = sorted(path.stem for path in (HERE.parents[1] / "plugins/modules").glob("one*.py"))
@@ -22,7 +22,7 @@ def test_every_option_of_every_module(request: pytest.FixtureRequest) -> None:
         pytest.skip(f"only with the whole suite; {', '.join(sorted(missing))} did not run")
     unused = set()
     for module in MODULES:
-        task = importlib.import_module(TASKS + module)
+        task = importlib.import_module(BACKENDS + module)
         unused |= {f"{module}.{option}" for option in task.ARGUMENTS if option not in USED.get(module, ())}
         for option, spec in task.ARGUMENTS.items():
             for name in spec.get("options", ()):

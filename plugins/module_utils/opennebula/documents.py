@@ -8,9 +8,9 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Callable, Mapping
 
-from .context import Context
+from .answers import as_dict, parse_mode, permissions_to_mode, to_int
 from .errors import Ambiguous, NotFound, Refused
-from .formats import as_dict, parse_mode, permissions_to_mode, to_int
+from .session import Session
 
 ACCESS_ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "owner": {"type": "str"},
@@ -80,7 +80,7 @@ def access_wanted(document: Mapping[str, t.Any], params: Mapping[str, t.Any]) ->
 
 
 def change_access(
-    context: Context,
+    session: Session,
     document: dict,
     changes: Mapping[str, str],
     act: Callable[[str, dict[str, t.Any]], t.Any],
@@ -93,8 +93,8 @@ def change_access(
     if not changes:
         return document
     if "owner" in changes or "group" in changes:
-        uid = context.oned.id_of("user", changes["owner"]) if "owner" in changes else to_int(document.get("UID"))
-        gid = context.oned.id_of("group", changes["group"]) if "group" in changes else to_int(document.get("GID"))
+        uid = session.oned.id_of("user", changes["owner"]) if "owner" in changes else to_int(document.get("UID"))
+        gid = session.oned.id_of("group", changes["group"]) if "group" in changes else to_int(document.get("GID"))
         # Without group_id the server would set group 0.
         act("chown", {"owner_id": str(uid), "group_id": str(gid)})
     if "mode" in changes:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .errors import InvalidRequest
-from .formats import check_value, scalar, without_booleans
+from .template_text import check_value, scalar, without_booleans
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import xmlrpc.client
 from collections.abc import Callable
 from xml.parsers.expat import ExpatError
 
+from .answers import as_dict, as_list, to_int, xml_to_data
 from .errors import (
     AuthenticationFailed,
     BadAnswer,
@@ -26,8 +27,8 @@ from .errors import (
     Refused,
     may_have_happened,
 )
-from .formats import FORBIDDEN, as_dict, as_list, to_int, xml_to_data
 from .hints import hint_for
+from .template_text import FORBIDDEN
 from .transport import HttpClient, check_status, excerpt, is_html
 
 try:
@@ -85,7 +86,7 @@ class _Transport(xmlrpc.client.Transport):
 
 
 class Oned:
-    """One oned. Ids in and out are ints, XML documents come as dicts (see formats.xml_to_data).
+    """One oned. Ids in and out are ints, XML documents come as dicts (see answers.xml_to_data).
 
     on_write is called after each writing call that was, or may have been, carried out.
     """

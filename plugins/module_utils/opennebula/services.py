@@ -8,10 +8,12 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from .body import canonical, masked, secret_inputs
+from .answers import as_dict, as_list, to_int
 from .documents import body_of, identity
-from .formats import as_dict, as_list, to_int, vm_node
+from .generation6 import canonical
+from .secrets import masked, secret_inputs
 from .states import FAILED_STATES, role_state_name, service_state_name
+from .vms import vm_node
 
 # Entries a service's log keeps (flow/lib/models/service.rb).
 LOG_LENGTH = 50
@@ -59,7 +61,7 @@ def describe(document: Mapping[str, t.Any], vms: Mapping[int, Mapping[str, t.Any
     """Return a service for results.
 
     {id, name, uid, gid, uname, gname, mode, state, state_id, roles: [{name, state, cardinality, nodes}], log}; nodes are
-    formats.vm_node of each VM. Values of password inputs, and of attributes named like a secret, are masked.
+    vms.vm_node of each VM. Values of password inputs, and of attributes named like a secret, are masked.
     """
     body = canonical(body_of(document))
     secret = secret_inputs(body)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Collection
 
-from .context import Context, Deadline
+from .answers import as_dict, to_int
 from .errors import AuthenticationFailed, BadAnswer, NotFound, OpenNebulaError, Unreachable, WaitFailed, WaitTimedOut
-from .formats import as_dict, to_int
 from .services import describe, driver_errors, failure, is_stale, log_of, short_of_vms, state_of, summary, vm_ids
+from .session import Deadline, Session
 from .states import GOING_STATES, vm_state_name
 
 # How long a failed state may outlive an accepted `recover` (the first readings still show it).
@@ -21,8 +21,8 @@ RECOVER_GRACE = 10.0
 class Waiter:
     """Polls one service. interval is the longest pause; the first ones are shorter."""
 
-    def __init__(self, context: Context, service_id: int, deadline: Deadline, interval: float, attribute: str | None) -> None:
-        self._context = context
+    def __init__(self, session: Session, service_id: int, deadline: Deadline, interval: float, attribute: str | None) -> None:
+        self._session = session
         self._id = service_id
         self._deadline = deadline
         self._interval = interval
@@ -39,7 +39,7 @@ class Waiter:
         Raises WaitFailed at once in a failed or ending state, when a VM shows the failure attribute, or when the
         service is gone; WaitTimedOut at the deadline. Both carry the service in their result.
         """
-        grace = self._context.deadline(RECOVER_GRACE)
+        grace = self._session.deadline(RECOVER_GRACE)
         while True:
             document = self._read()
             if document is not None:
@@ -65,7 +65,7 @@ class Waiter:
 
     def until_recovering(self, log_before: list[dict]) -> dict:
         """Return the service as soon as an accepted `recover` shows, or as it is after RECOVER_GRACE."""
-        grace = self._context.deadline(RECOVER_GRACE)
+        grace = self._session.deadline(RECOVER_GRACE)
         while True:
             document = self._read()
             if document is not None and (grace.left() <= 0 or not failure(document) or not is_stale(document, log_before)):
@@ -85,9 +85,9 @@ class Waiter:
             self._sleep("to be gone", document)
 
     def _read(self, *, gone_ends: bool = False) -> dict | None:
-        self._context.limit_calls(self._deadline)
+        self._session.limit_calls(self._deadline)
         try:
-            document = self._context.flow.service(self._id)
+            document = self._session.flow.service(self._id)
         except NotFound:
             if gone_ends:
                 raise
@@ -95,17 +95,17 @@ class Waiter:
         except (Unreachable, BadAnswer, AuthenticationFailed) as error:
             # A restarting front-end; and with oned down OneFlow refuses credentials that worked a moment ago.
             if self._trouble is None:
-                self._context.progress(f"service {self._id}: {error.text}; waiting on")
+                self._session.progress(f"service {self._id}: {error.text}; waiting on")
             self._trouble = error
             return None
         finally:
-            self._context.release_calls()
+            self._session.release_calls()
         self._trouble = None
         return document
 
     def _complaint(self, document: dict) -> str | None:
         try:
-            vms = self._context.vms_by_id(vm_ids(document))
+            vms = self._session.vms_by_id(vm_ids(document))
         except (Unreachable, BadAnswer, NotFound):
             return None
         for vm_id, vm in vms.items():
@@ -118,7 +118,7 @@ class Waiter:
         line = summary(document)
         if line != self._shown:
             self._shown = line
-            self._context.progress(f"service {document.get('NAME')} (id {self._id}): {line}")
+            self._session.progress(f"service {document.get('NAME')} (id {self._id}): {line}")
 
     def _sleep(self, goal: str, document: dict | None) -> None:
         left = self._deadline.left()
@@ -131,15 +131,15 @@ class Waiter:
                 lines = [entry["message"] for entry in log_of(document) if entry["severity"] == "E"]
                 text += f": {' | '.join(lines)}" if lines else ""
             raise self.with_service(WaitTimedOut(text, hint="See wait_timeout."), document)
-        self._context.sleep(min(self._pause, left))
+        self._session.sleep(min(self._pause, left))
         self._pause = min(self._pause * 1.5, self._interval)
 
     def with_service(self, error: OpenNebulaError, document: dict | None) -> OpenNebulaError:
         """Return the error with the endpoint, the service, and what its VMs have to say; a VM that cannot be read says nothing."""
-        error.endpoint = self._context.flow.endpoint
+        error.endpoint = self._session.flow.endpoint
         if document is not None:
             try:
-                vms = self._context.vms_by_id(vm_ids(document))
+                vms = self._session.vms_by_id(vm_ids(document))
             except OpenNebulaError:
                 vms = {}
             if isinstance(error, WaitTimedOut) and state_of(document) in GOING_STATES and vms:

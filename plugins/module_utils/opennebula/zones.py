@@ -13,9 +13,9 @@ import typing as t
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from .context import Context
-from .formats import as_dict, as_list, to_int
+from .answers import as_dict, as_list, to_int
 from .oned import Oned
+from .session import Session
 from .states import raft_state_name, zone_state_name
 
 MASTER_ZONE = 0
@@ -61,22 +61,22 @@ def _loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-def client_of(context: Context, zones: list[dict[str, t.Any]], zone_id: int) -> Oned:
+def client_of(session: Session, zones: list[dict[str, t.Any]], zone_id: int) -> Oned:
     """Return the oned of a zone; the one behind the option endpoint when the pool does not know better."""
     found = [zone for zone in zones if zone["id"] == zone_id]
     endpoint = str(found[0]["endpoint"]).rstrip("/") if found else ""
-    if endpoint == context.oned.endpoint or not usable(endpoint, context.oned.endpoint):
-        return context.oned
-    return context.oned_at(endpoint)
+    if endpoint == session.oned.endpoint or not usable(endpoint, session.oned.endpoint):
+        return session.oned
+    return session.oned_at(endpoint)
 
 
-def master(context: Context, zones: list[dict[str, t.Any]]) -> Oned:
+def master(session: Session, zones: list[dict[str, t.Any]]) -> Oned:
     """Return the oned for writes to the zone pool.
 
     When the endpoint in use is not in the pool under that name it may be the master by another address; it is kept, and
     passes the call on if it is a slave.
     """
-    own = [zone for zone in zones if str(zone["endpoint"]).rstrip("/") == context.oned.endpoint]
+    own = [zone for zone in zones if str(zone["endpoint"]).rstrip("/") == session.oned.endpoint]
     if not own or own[0]["id"] == MASTER_ZONE:
-        return context.oned
-    return client_of(context, zones, MASTER_ZONE)
+        return session.oned
+    return client_of(session, zones, MASTER_ZONE)

@@ -12,11 +12,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import context as context_module
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner, session
 from fake import Fake
 
-TASKS = "ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks."
+BACKENDS = "ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends."
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def zone() -> Iterator[Fake]:
 def run(zone: Fake, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
     """Run a task by name; the result also has `_warnings` and `_progress`. No real time passes while waiting."""
 
-    class Quick(context_module.Context):
+    class Quick(session.Session):
         def __init__(self, *args: object, **kwargs: object) -> None:
             self.now = 0.0
             super().__init__(*args, sleep=self._pass, clock=lambda: self.now, **kwargs)  # type: ignore[arg-type,misc]
@@ -37,10 +36,10 @@ def run(zone: Fake, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
         def _pass(self, seconds: float) -> None:
             self.now += max(seconds, 0.01)
 
-    monkeypatch.setattr(runner, "Context", Quick)
+    monkeypatch.setattr(runner, "Session", Quick)
 
     def call(task_name: str, /, *, check: bool = False, connection: dict | None = None, **options: object) -> dict:
-        task = importlib.import_module(TASKS + task_name)
+        task = importlib.import_module(BACKENDS + task_name)
         given = {**(zone.connection() if connection is None else connection), **options}
         validation = ArgumentSpecValidator(runner.argument_spec(task), **task.RULES).validate(given)
         assert not validation.error_messages, validation.error_messages

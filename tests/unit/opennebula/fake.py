@@ -14,7 +14,7 @@ import xmlrpc.client
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from xml.sax.saxutils import escape
 
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import formats
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import answers, template_text
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.states import ROLE_STATES, SERVICE_STATES
 
 USERS = {"oneadmin": 0, "alice": 2}
@@ -339,13 +339,13 @@ class Fake:
         return to_xml("RAFT", {"SERVER_ID": -1, "STATE": 0, "TERM": 0, "FEDLOG_INDEX": 7})
 
     def do_zone_allocate(self, text: str) -> int:
-        attributes = formats.parse_template(text)
+        attributes = template_text.parse_template(text)
         number = max(100, *(number + 1 for number in self.zones))
         self.add_zone(number, str(attributes.pop("NAME")), attributes)
         return number
 
     def do_zone_update(self, number: int, text: str, append: int = 0) -> int:
-        new = formats.parse_template(text)
+        new = template_text.parse_template(text)
         self.zones[number]["TEMPLATE"] = {**self.zones[number]["TEMPLATE"], **new} if append == 1 else {"ENDPOINT": "-", **new}
         return number
 
@@ -366,7 +366,7 @@ class Fake:
         return number
 
     def do_zone_addserver(self, number: int, text: str) -> int:
-        server = formats.parse_template(text)["SERVER"]
+        server = template_text.parse_template(text)["SERVER"]
         pool = self.zones[number]["SERVER_POOL"].setdefault("SERVER", [])
         pool.append({"ID": str(len(pool)), "STATE": "2", **server})
         return number
@@ -389,7 +389,7 @@ class Fake:
         return to_xml("VM_POOL", {"VM": found})
 
     def do_vm_update(self, number: int, text: str, append: int) -> int:
-        new = formats.xml_to_data(text) if text.startswith("<") else formats.parse_template(text)
+        new = answers.xml_to_data(text) if text.startswith("<") else template_text.parse_template(text)
         old = self.vms[number]["USER_TEMPLATE"] if append == 1 else {}
         if "lost update" not in self.lies:
             self.vms[number]["USER_TEMPLATE"] = {**old, **{key.upper(): value for key, value in new.items()}}

@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "lab_zone"))
 import zones as lab
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.tasks import onezone_info
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import onezone_info
 
 COUNT = 24
 TIMEOUT = 1.5

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.formats import parse_template
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.template_text import parse_template
 
 TEMPLATE = {
     "name": "shop",

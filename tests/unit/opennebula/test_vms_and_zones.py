@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.context import credentials
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.errors import InvalidRequest
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.session import credentials
 from fake import SECRET, Fake
 
 SERVICE = {

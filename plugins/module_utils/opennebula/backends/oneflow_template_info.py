@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ..body import secret_values
-from ..context import Context
 from ..documents import body_of
 from ..errors import NotFound
+from ..secrets import secret_values
+from ..session import Session
 from .oneflow_template import describe
 
 ARGUMENTS: dict[str, t.Any] = {
@@ -20,16 +20,16 @@ ARGUMENTS: dict[str, t.Any] = {
 RULES: dict[str, t.Any] = {"mutually_exclusive": [("name", "id")]}
 
 
-def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
+def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     """Return {changed, templates}, ordered by id; an empty list when there is none."""
     if params["id"] is not None:
         try:
-            documents = [context.flow.template(params["id"])]
+            documents = [session.flow.template(params["id"])]
         except NotFound:
             documents = []
     else:
-        documents = [d for d in context.flow.templates() if params["name"] in (None, d.get("NAME"))]
+        documents = [d for d in session.flow.templates() if params["name"] in (None, d.get("NAME"))]
     for document in documents:
-        context.secrets |= secret_values(body_of(document))
+        session.secrets |= secret_values(body_of(document))
     templates = sorted((describe(document) for document in documents), key=lambda entry: entry["id"])
     return {"changed": False, "templates": templates}

@@ -8,10 +8,11 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping
 
-from ..body import SECRET_NAME, masked
-from ..context import Context
+from ..answers import as_dict
 from ..errors import InvalidRequest, Refused
-from ..formats import as_dict, render_template, scalar
+from ..secrets import SECRET_NAME, masked
+from ..session import Session
+from ..template_text import render_template, scalar
 
 ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -24,7 +25,7 @@ RULES: dict[str, t.Any] = {}
 ATTEMPTS = 5
 
 
-def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
+def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     """Return {changed, attributes, diff}, all about the attributes that the task names.
 
     Others may be secrets that only their service knows to be such.
@@ -33,18 +34,18 @@ def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
     if not asked:
         raise InvalidRequest("attributes is empty")
     render_template(asked)  # refuses names and values before anything is read
-    context.secrets |= {v for k, v in asked.items() if SECRET_NAME.search(k) and isinstance(v, str) and len(v) >= 4}
-    before = _read(context, params["vm_id"])
+    session.secrets |= {v for k, v in asked.items() if SECRET_NAME.search(k) and isinstance(v, str) and len(v) >= 4}
+    before = _read(session, params["vm_id"])
     if params["state"] == "present":
         after = {**before, **{key: value for key, value in asked.items() if not _equal(before.get(key), value)}}
     else:
         after = {key: value for key, value in before.items() if key not in asked}
     changed = after != before
-    if changed and not context.check_mode:
+    if changed and not session.check_mode:
         if params["state"] == "present":
-            after = _merge(context, params["vm_id"], {k: after[k] for k in after if after[k] != before.get(k)})
+            after = _merge(session, params["vm_id"], {k: after[k] for k in after if after[k] != before.get(k)})
         else:
-            after = _remove(context, params["vm_id"], before, set(asked))
+            after = _remove(session, params["vm_id"], before, set(asked))
     shown = _named(after, asked)
     return {"changed": changed, "attributes": shown, "diff": {"before": _named(before, asked), "after": shown}}
 
@@ -53,35 +54,35 @@ def _named(attributes: dict[str, t.Any], names: t.Container[str]) -> dict[str, t
     return masked({key: value for key, value in attributes.items() if key in names}, by_name=True)
 
 
-def _read(context: Context, vm_id: int) -> dict[str, t.Any]:
-    return as_dict(context.oned.vm(vm_id).get("USER_TEMPLATE"))
+def _read(session: Session, vm_id: int) -> dict[str, t.Any]:
+    return as_dict(session.oned.vm(vm_id).get("USER_TEMPLATE"))
 
 
-def _merge(context: Context, vm_id: int, new: dict[str, t.Any]) -> dict[str, t.Any]:
-    context.oned.vm_update(vm_id, render_template(new))
-    after = _read(context, vm_id)
+def _merge(session: Session, vm_id: int, new: dict[str, t.Any]) -> dict[str, t.Any]:
+    session.oned.vm_update(vm_id, render_template(new))
+    after = _read(session, vm_id)
     lost = sorted(key for key, value in new.items() if key not in after)
     if lost:
         raise Refused(f"VM {vm_id} does not have {', '.join(lost)}, although the server reported success")
     return after
 
 
-def _remove(context: Context, vm_id: int, before: dict[str, t.Any], names: set[str]) -> dict[str, t.Any]:
+def _remove(session: Session, vm_id: int, before: dict[str, t.Any], names: set[str]) -> dict[str, t.Any]:
     """Write everything but the names back; oned has no call that removes one attribute.
 
     What the VM writes between reading and writing would be lost: the reading is repeated right before the write, and
     a write that follows a change of others is put off.
     """
     for _attempt in range(ATTEMPTS):
-        now = _read(context, vm_id)
+        now = _read(session, vm_id)
         if now != before:
             before = now
             continue
         keep = {key: value for key, value in now.items() if key not in names}
         if len(keep) == len(now):
             return now
-        context.oned.vm_update(vm_id, render_template(keep), replace=True)
-        after = _read(context, vm_id)
+        session.oned.vm_update(vm_id, render_template(keep), replace=True)
+        after = _read(session, vm_id)
         left = sorted(names & set(after))
         if left:
             raise Refused(f"VM {vm_id} still has {', '.join(left)}, although the server reported success")

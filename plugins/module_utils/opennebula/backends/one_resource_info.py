@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ..context import Context
+from ..answers import as_dict, as_list, to_int
 from ..errors import Ambiguous, NotFound
-from ..formats import as_dict, as_list, to_int
+from ..session import Session
 
 ARGUMENTS: dict[str, t.Any] = {
     "vm_templates": {"type": "list", "elements": "str", "default": []},
@@ -24,31 +24,31 @@ POOLS = {
 }
 
 
-def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
+def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     """Return {changed, vm_templates, virtual_networks}, each a list of {id, name, attributes} in the order asked for."""
     result: dict[str, t.Any] = {"changed": False}
     for option, (method, element, kind, arguments) in POOLS.items():
         asked = params[option]
-        pool = [as_dict(entry) for entry in as_list(as_dict(context.oned.call(method, *arguments)).get(element))] if asked else []
-        result[option] = [_find(pool, str(name).strip(), kind, context) for name in asked]
+        pool = [as_dict(entry) for entry in as_list(as_dict(session.oned.call(method, *arguments)).get(element))] if asked else []
+        result[option] = [_find(pool, str(name).strip(), kind, session) for name in asked]
     return result
 
 
-def _find(pool: list[dict[str, t.Any]], asked: str, kind: str, context: Context) -> dict[str, t.Any]:
+def _find(pool: list[dict[str, t.Any]], asked: str, kind: str, session: Session) -> dict[str, t.Any]:
     found = [entry for entry in pool if entry.get("NAME") == asked]
     if not found and asked.isdigit():
         found = [entry for entry in pool if str(entry.get("ID")) == asked]
     if not found:
         known = ", ".join(sorted(repr(entry.get("NAME")) for entry in pool)) or "none"
         raise NotFound(
-            f"there is no {kind} {asked!r} that {context.username} may use",
-            endpoint=context.oned.endpoint,
+            f"there is no {kind} {asked!r} that {session.username} may use",
+            endpoint=session.oned.endpoint,
             hint=f"There is: {known}.",
         )
     if len(found) > 1:
         ids = ", ".join(sorted(str(entry.get("ID")) for entry in found))
         raise Ambiguous(
-            f"{len(found)} {kind}s are named {asked!r}: ids {ids}", endpoint=context.oned.endpoint, hint="Give the id instead."
+            f"{len(found)} {kind}s are named {asked!r}: ids {ids}", endpoint=session.oned.endpoint, hint="Give the id instead."
         )
     entry = found[0]
     return {"id": to_int(entry.get("ID")), "name": entry.get("NAME"), "attributes": as_dict(entry.get("TEMPLATE"))}

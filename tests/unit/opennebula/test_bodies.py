@@ -6,7 +6,13 @@ from __future__ import annotations
 import copy
 
 import pytest
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import body, formats, inputs
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import (
+    bodies,
+    generation6,
+    inputs,
+    secrets,
+    template_text,
+)
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.errors import InvalidRequest
 
 ROLE = {"name": "web", "template_id": 0, "cardinality": 1, "template_contents": {"NIC": [{"NETWORK_ID": 0}], "MEMORY": 128}}
@@ -26,15 +32,15 @@ def server_side(given: dict) -> dict:
 
 
 def test_no_false_change() -> None:
-    wanted = body.wanted(BODY, "shop")
-    assert body.same(wanted, server_side(wanted))
+    wanted = bodies.wanted(BODY, "shop")
+    assert bodies.same(wanted, server_side(wanted))
     spelled = {**BODY, "roles": [{**ROLE, "template_id": "0", "cardinality": "1"}], "ready_status_gate": False, "user_inputs": {}}
-    assert body.same(body.wanted(spelled, "shop"), server_side(wanted))
+    assert bodies.same(bodies.wanted(spelled, "shop"), server_side(wanted))
     other = server_side(wanted)
     other.update(labels=["x"], LABELS="y", future_field=7)
     other["roles"][0].update(future=1, on_hold=False)
     other["roles"][0]["template_contents"] = {"NIC": {"NETWORK_ID": "0"}, "MEMORY": "128"}
-    assert body.same(wanted, other)
+    assert bodies.same(wanted, other)
 
 
 @pytest.mark.parametrize(
@@ -52,12 +58,12 @@ def test_no_false_change() -> None:
     ],
 )
 def test_real_changes_are_seen_on_either_side(change) -> None:
-    one, two = body.wanted(BODY, "shop"), server_side(body.wanted(BODY, "shop"))
+    one, two = bodies.wanted(BODY, "shop"), server_side(bodies.wanted(BODY, "shop"))
     change(two)
-    assert not body.same(one, two)
-    one, two = body.wanted(BODY, "shop"), server_side(body.wanted(BODY, "shop"))
+    assert not bodies.same(one, two)
+    one, two = bodies.wanted(BODY, "shop"), server_side(bodies.wanted(BODY, "shop"))
     change(one)
-    assert not body.same(one, two)
+    assert not bodies.same(one, two)
 
 
 def test_unknown_fields_and_every_other_fault_at_once() -> None:
@@ -69,10 +75,10 @@ def test_unknown_fields_and_every_other_fault_at_once() -> None:
         ],
     }
     with pytest.raises(InvalidRequest, match="did you mean deployment.*did you mean template_id"):
-        body.wanted(bad, "shop")
+        bodies.wanted(bad, "shop")
     bad = {"roles": [{"name": "web-1", "template_id": "x"}, {"name": "db", "template_id": 0, "parents": ["wbe"]}, {"name": "db"}]}
     with pytest.raises(InvalidRequest) as caught:
-        body.wanted(bad, "shop")
+        bodies.wanted(bad, "shop")
     for text in ("letters, digits", "'x' is no whole number", "no role 'wbe'", "used twice", "template_id: is missing"):
         assert text in caught.value.text
 
@@ -81,18 +87,18 @@ def test_unknown_fields_and_every_other_fault_at_once() -> None:
 def test_values_that_would_be_corrupted_are_refused(value: str) -> None:
     given = {"roles": [{"name": "web", "template_id": 0, "template_contents": {"CONTEXT": {"X": value}}}]}
     with pytest.raises(InvalidRequest, match="template_contents.CONTEXT.X"):
-        body.wanted(given, "shop")
+        bodies.wanted(given, "shop")
 
 
 def test_booleans_in_attributes_are_what_opennebula_reads() -> None:
     given = {"roles": [{"name": "web", "template_id": 0, "template_contents": {"CONTEXT": {"TOKEN": True}, "X": [False]}}]}
-    contents = body.wanted(given, "shop")["roles"][0]["template_contents"]
+    contents = bodies.wanted(given, "shop")["roles"][0]["template_contents"]
     assert contents == {"CONTEXT": {"TOKEN": "YES"}, "X": ["NO"]}
 
 
 def test_nothing_of_the_users_is_changed() -> None:
     given = copy.deepcopy(BODY)
-    body.for_server(body.wanted(given, "x"), "6.8.0")
+    generation6.for_server(bodies.wanted(given, "x"), "6.8.0")
     assert given == BODY
 
 
@@ -104,19 +110,19 @@ def test_old_names_are_understood_and_written_for_old_servers() -> None:
             {"name": "web", "vm_template": 3, "cardinality": 1, "vm_template_contents": 'MEMORY="96"\nNIC=[NETWORK_ID="0"]\n'}
         ],
     }
-    wanted = body.wanted(old, "shop")
+    wanted = bodies.wanted(old, "shop")
     assert wanted["roles"][0]["template_id"] == 3 and wanted["user_inputs"] == {"A": "M|text|a"}
     assert wanted["roles"][0]["template_contents"] == {"MEMORY": "96", "NIC": {"NETWORK_ID": "0"}}
-    assert body.for_server(wanted, "7.0.0") == wanted
-    written = body.for_server(wanted, "6.10.2")
+    assert generation6.for_server(wanted, "7.0.0") == wanted
+    written = generation6.for_server(wanted, "6.10.2")
     assert written["custom_attrs"] == {"A": "M|text|a"} and "user_inputs" not in written
     role = written["roles"][0]
     assert role["vm_template"] == 3 and "type" not in role and isinstance(role["vm_template_contents"], str)
-    assert body.same(wanted, written)
+    assert bodies.same(wanted, written)
     with pytest.raises(InvalidRequest, match="template_id, which is given too"):
-        body.wanted({"roles": [{"name": "web", "vm_template": 3, "template_id": 4}]}, "shop")
+        bodies.wanted({"roles": [{"name": "web", "vm_template": 3, "template_id": 4}]}, "shop")
     with pytest.raises(InvalidRequest, match="type vm"):
-        body.for_server({"roles": [{"name": "r", "type": "vr"}]}, "6.10.0")
+        generation6.for_server({"roles": [{"name": "r", "type": "vr"}]}, "6.10.0")
 
 
 def test_instantiating_on_an_old_server() -> None:
@@ -133,25 +139,27 @@ def test_instantiating_on_an_old_server() -> None:
         "user_inputs_values": {"ZONE": 'a "b"'},
         "roles": [{"name": "web", "user_inputs_values": {"MODE": "x"}, "cardinality": 2}],
     }
-    assert body.instantiation_for_server(merge, template, "7.4.0", {}) == merge
-    assert body.needs_vm_context(merge, template, "7.4.0") == set() and body.needs_vm_context(merge, template, "6.10.5") == {1, 2}
-    sent = body.instantiation_for_server(merge, template, "6.10.5", {1: {"TOKEN": "YES", "SITE": "no"}})
+    assert generation6.instantiation_for_server(merge, template, "7.4.0", {}) == merge
+    assert generation6.needs_vm_context(merge, template, "7.4.0") == set() and generation6.needs_vm_context(
+        merge, template, "6.10.5"
+    ) == {1, 2}
+    sent = generation6.instantiation_for_server(merge, template, "6.10.5", {1: {"TOKEN": "YES", "SITE": "no"}})
     assert sent["custom_attrs_values"] == {"ZONE": 'a "b"'} and "user_inputs_values" not in sent
     assert [role["name"] for role in sent["roles"]] == ["db", "web"] and sent["roles"][1]["cardinality"] == 2
-    assert formats.parse_template(sent["roles"][0]["vm_template_contents"]) == {
+    assert template_text.parse_template(sent["roles"][0]["vm_template_contents"]) == {
         "CPU": "1",
         "ZONE": 'a "b"',
         "CONTEXT": {"TOKEN": "YES", "SITE": 'a "b"', "HOME": "$HOME", "ZONE": 'a "b"'},
     }
     with pytest.raises(InvalidRequest, match="ZONE: OpenNebula 6.10.5 would expand"):
-        body.instantiation_for_server({**merge, "user_inputs_values": {"ZONE": "$x"}}, template, "6.10.5", {})
+        generation6.instantiation_for_server({**merge, "user_inputs_values": {"ZONE": "$x"}}, template, "6.10.5", {})
 
 
 def test_a_write_keeps_what_is_unknown_here() -> None:
-    server = server_side(body.wanted(BODY, "shop"))
+    server = server_side(bodies.wanted(BODY, "shop"))
     server.update(labels=["x"], future=1)
     server["roles"][0]["future"] = 2
-    written = body.merged(body.wanted({**BODY, "description": "new"}, "shop"), server)
+    written = bodies.merged(bodies.wanted({**BODY, "description": "new"}, "shop"), server)
     assert written["future"] == 1 and written["labels"] == ["x"] and written["roles"][0]["future"] == 2
     assert written["description"] == "new" and written["registration_time"] == server["registration_time"]
 
@@ -161,12 +169,12 @@ def test_secrets() -> None:
         "user_inputs": {"PASSWORD": "M|password|x| |top-secret", "NAME": "O|text|x||n"},
         "roles": [{"user_inputs_values": {"PASSWORD": "given"}, "template_contents": {"CONTEXT": {"PASSWORD": "$PASSWORD"}}}],
     }
-    shown = body.masked(service, body.secret_inputs(service))
+    shown = secrets.masked(service, secrets.secret_inputs(service))
     assert shown["user_inputs"] == {"PASSWORD": "M|password|x| |********", "NAME": "O|text|x||n"}
     assert shown["roles"][0]["user_inputs_values"]["PASSWORD"] == "********"
     assert shown["roles"][0]["template_contents"]["CONTEXT"]["PASSWORD"] == "$PASSWORD"
-    assert body.secret_values(service) == {"given"}
-    assert body.masked({"API_TOKEN": "abc", "TOKEN": "YES", "MONKEY": "x"}, by_name=True) == {
+    assert secrets.secret_values(service) == {"given"}
+    assert secrets.masked({"API_TOKEN": "abc", "TOKEN": "YES", "MONKEY": "x"}, by_name=True) == {
         "API_TOKEN": "********",
         "TOKEN": "YES",
         "MONKEY": "x",

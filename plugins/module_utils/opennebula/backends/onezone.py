@@ -10,11 +10,12 @@ import functools
 import typing as t
 from collections.abc import Callable
 
-from ..body import masked
-from ..context import Context
+from ..answers import as_dict, to_int
 from ..errors import InvalidRequest, NotFound, Refused
-from ..formats import as_dict, check_name, render_template, scalar, to_int
 from ..oned import Oned
+from ..secrets import masked
+from ..session import Session
+from ..template_text import check_name, render_template, scalar
 from ..zones import client_of, describe, master
 
 ARGUMENTS: dict[str, t.Any] = {
@@ -45,16 +46,16 @@ SETTLE = 10.0
 Params = dict[str, t.Any]
 
 
-def run(params: Params, context: Context) -> dict[str, t.Any]:
+def run(params: Params, session: Session) -> dict[str, t.Any]:
     """Return {changed, zone, diff}; zone is None when it is absent."""
     asked = _asked(params)
-    zones = [describe(zone) for zone in context.oned.zones()]
+    zones = [describe(zone) for zone in session.oned.zones()]
     current = _find(params, zones)
     if params["state"] == "absent":
-        return _absent(context, zones, current)
+        return _absent(session, zones, current)
     if current is None:
-        return _create(params, context, zones, asked)
-    return _update(params, context, zones, current, asked)
+        return _create(params, session, zones, asked)
+    return _update(params, session, zones, current, asked)
 
 
 def _asked(params: Params) -> dict[str, t.Any]:
@@ -92,24 +93,24 @@ def _find(params: Params, zones: list[dict]) -> dict | None:
     return found[0] if found else None  # names are unique in a federation
 
 
-def _absent(context: Context, zones: list[dict], current: dict | None) -> dict[str, t.Any]:
+def _absent(session: Session, zones: list[dict], current: dict | None) -> dict[str, t.Any]:
     diff = {"before": _shown(current), "after": {}}
     if current is None:
         return {"changed": False, "zone": None, "diff": diff}
-    if not context.check_mode:
-        oned = master(context, zones)
+    if not session.check_mode:
+        oned = master(session, zones)
         with contextlib.suppress(NotFound):
             oned.call("zone.delete", current["id"])
-        _settle(context, lambda: current["id"] not in [to_int(zone.get("ID")) for zone in context.oned.zones()])
+        _settle(session, lambda: current["id"] not in [to_int(zone.get("ID")) for zone in session.oned.zones()])
     return {"changed": True, "zone": None, "diff": diff}
 
 
-def _create(params: Params, context: Context, zones: list[dict], asked: dict[str, t.Any]) -> dict[str, t.Any]:
+def _create(params: Params, session: Session, zones: list[dict], asked: dict[str, t.Any]) -> dict[str, t.Any]:
     name = params["new_name"] or params["name"]
     if "ENDPOINT" not in asked:
         raise NotFound(f"there is no zone {name!r}", hint="Give zone_endpoint to create it.")
     _server_steps(params, {"servers": []})  # a fault in them shows before anything is written
-    if context.check_mode:
+    if session.check_mode:
         servers = [
             {"id": None, "name": server["name"], "endpoint": server["endpoint"], "state": None}
             for server in params["servers"]
@@ -125,41 +126,41 @@ def _create(params: Params, context: Context, zones: list[dict], asked: dict[str
             "servers": servers,
         }
         return {"changed": True, "zone": zone, "diff": {"before": {}, "after": _shown(zone)}}
-    oned = master(context, zones)
+    oned = master(session, zones)
     zone_id = to_int(oned.call("zone.allocate", render_template({"NAME": name, **asked})))
-    zone = _reread(context, oned, zone_id, lambda zone: True)
+    zone = _reread(session, oned, zone_id, lambda zone: True)
     zones = [*zones, zone]
-    zone = _switch(params, context, zones, zone)
-    zone = _servers(params, context, zones, zone)
+    zone = _switch(params, session, zones, zone)
+    zone = _servers(params, session, zones, zone)
     return {"changed": True, "zone": zone, "diff": {"before": {}, "after": _shown(zone)}}
 
 
-def _update(params: Params, context: Context, zones: list[dict], current: dict, asked: dict) -> dict[str, t.Any]:
+def _update(params: Params, session: Session, zones: list[dict], current: dict, asked: dict) -> dict[str, t.Any]:
     name = params["new_name"] or (params["name"] if params["id"] is not None else None) or current["name"]
     new = {key: value for key, value in asked.items() if current["attributes"].get(key) != value}
     _server_steps(params, current)
-    if context.check_mode:
+    if session.check_mode:
         return _predicted(params, current, name, new)
     zone = current
     if params["enabled"]:  # first: a disabled zone takes no writes
-        zone = _switch(params, context, zones, zone)
+        zone = _switch(params, session, zones, zone)
     if new or name != zone["name"]:
-        oned = master(context, zones)
+        oned = master(session, zones)
         if new:
             # append: replacing would drop ENDPOINT and cut the zone off.
             oned.call("zone.update", zone["id"], render_template(new), 1)
         if name != zone["name"]:
             oned.call("zone.rename", zone["id"], name)
         zone = _reread(
-            context,
+            session,
             oned,
             zone["id"],
             lambda zone: zone["name"] == name and all(zone["attributes"].get(key) == value for key, value in new.items()),
         )
         zones = [zone if entry["id"] == zone["id"] else entry for entry in zones]
-    zone = _servers(params, context, zones, zone)
-    zone = _switch(params, context, zones, zone)
-    return {"changed": context.changed, "zone": zone, "diff": {"before": _shown(current), "after": _shown(zone)}}
+    zone = _servers(params, session, zones, zone)
+    zone = _switch(params, session, zones, zone)
+    return {"changed": session.changed, "zone": zone, "diff": {"before": _shown(current), "after": _shown(zone)}}
 
 
 def _predicted(params: Params, current: dict, name: str, new: dict) -> dict[str, t.Any]:
@@ -183,14 +184,14 @@ def _predicted(params: Params, current: dict, name: str, new: dict) -> dict[str,
     return {"changed": zone != current, "zone": zone, "diff": {"before": _shown(current), "after": _shown(zone)}}
 
 
-def _switch(params: Params, context: Context, zones: list[dict], zone: dict) -> dict:
+def _switch(params: Params, session: Session, zones: list[dict], zone: dict) -> dict:
     """Enable or disable, at the zone's own oned."""
     state = {True: "ENABLED", False: "DISABLED", None: zone["state"]}[params["enabled"]]
     if state == zone["state"]:
         return zone
-    oned = client_of(context, zones, zone["id"])
+    oned = client_of(session, zones, zone["id"])
     oned.call("zone.enable", zone["id"], bool(params["enabled"]))
-    return _reread(context, oned, zone["id"], lambda entry: entry["state"] == state)
+    return _reread(session, oned, zone["id"], lambda entry: entry["state"] == state)
 
 
 def _server_steps(params: Params, zone: dict) -> list[tuple[str, Params]]:
@@ -213,18 +214,18 @@ def _server_steps(params: Params, zone: dict) -> list[tuple[str, Params]]:
     return steps
 
 
-def _servers(params: Params, context: Context, zones: list[dict], zone: dict) -> dict:
+def _servers(params: Params, session: Session, zones: list[dict], zone: dict) -> dict:
     steps = _server_steps(params, zone)
     if not steps:
         return zone
-    oned = client_of(context, zones, zone["id"])
+    oned = client_of(session, zones, zone["id"])
     for step, server in steps:
         if step == "add":
             text = render_template({"SERVER": {"NAME": server["name"], "ENDPOINT": server["endpoint"]}})
             oned.call("zone.addserver", zone["id"], text)
         else:
             oned.call("zone.delserver", zone["id"], server["id"])
-        zone = _reread(context, oned, zone["id"], functools.partial(_has_server, server["name"], step == "add"))
+        zone = _reread(session, oned, zone["id"], functools.partial(_has_server, server["name"], step == "add"))
     return zone
 
 
@@ -232,7 +233,7 @@ def _has_server(name: str, present: bool, zone: dict) -> bool:
     return (name in [server["name"] for server in zone["servers"]]) == present
 
 
-def _reread(context: Context, oned: Oned, zone_id: int, reached: Callable[[dict], bool]) -> dict:
+def _reread(session: Session, oned: Oned, zone_id: int, reached: Callable[[dict], bool]) -> dict:
     """Return the zone as it is once the write shows: where it was written, and at the endpoint of the task.
 
     A slave that passed it on lags behind the master; the next task asks the slave again and must find what was done.
@@ -246,17 +247,17 @@ def _reread(context: Context, oned: Oned, zone_id: int, reached: Callable[[dict]
             return False
         return reached(seen["zone"])
 
-    for at in [oned] if oned is context.oned else [oned, context.oned]:
-        _settle(context, functools.partial(look, at))
+    for at in [oned] if oned is session.oned else [oned, session.oned]:
+        _settle(session, functools.partial(look, at))
     return seen["zone"]
 
 
-def _settle(context: Context, reached: Callable[[], bool]) -> None:
-    deadline, pause = context.deadline(SETTLE), 0.01
+def _settle(session: Session, reached: Callable[[], bool]) -> None:
+    deadline, pause = session.deadline(SETTLE), 0.01
     while not reached():
         if deadline.left() <= 0:
             raise Refused(f"the change was accepted, but does not show after {SETTLE:g} s", hint="Is replication working?")
-        context.sleep(pause)
+        session.sleep(pause)
         pause = min(pause * 2, 0.5)
 
 

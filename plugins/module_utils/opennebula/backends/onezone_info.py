@@ -8,10 +8,10 @@ from __future__ import annotations
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
-from ..context import Context, Deadline
+from ..answers import to_int
 from ..errors import InvalidRequest, OpenNebulaError
-from ..formats import to_int
 from ..oned import Oned
+from ..session import Deadline, Session
 from ..states import raft_state_name
 from ..zones import MASTER_ZONE, describe, usable
 
@@ -26,31 +26,31 @@ RULES: dict[str, t.Any] = {"mutually_exclusive": [("name", "id")]}
 WORKERS = 64
 
 
-def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
+def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     """Return {changed, zones}, ordered by id. A zone that cannot be asked has its reason in status.error."""
-    zones = sorted((describe(zone) for zone in context.oned.zones()), key=lambda zone: zone["id"])
+    zones = sorted((describe(zone) for zone in session.oned.zones()), key=lambda zone: zone["id"])
     found = [zone for zone in zones if params["name"] in (None, zone["name"]) and params["id"] in (None, zone["id"])]
     if params["status"]:
         asked = {zone["id"]: zone for zone in [*found, *(z for z in zones if z["id"] == MASTER_ZONE)]}
-        clients = {zone_id: _client(context, zones, zone) for zone_id, zone in asked.items()}
+        clients = {zone_id: _client(session, zones, zone) for zone_id, zone in asked.items()}
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-            answers = pool.map(lambda client: _status(client, context.deadline(params["timeout"])), clients.values())
+            answers = pool.map(lambda client: _status(client, session.deadline(params["timeout"])), clients.values())
             statuses = dict(zip(clients, answers, strict=True))
         for zone in found:
             zone["status"] = _compared(statuses[zone["id"]], statuses.get(MASTER_ZONE))
     return {"changed": False, "zones": found}
 
 
-def _client(context: Context, zones: list[dict], zone: dict[str, t.Any]) -> Oned | OpenNebulaError:
+def _client(session: Session, zones: list[dict], zone: dict[str, t.Any]) -> Oned | OpenNebulaError:
     """Return a client of its own for a zone's thread; never another zone's."""
-    here = context.oned.endpoint
+    here = session.oned.endpoint
     try:
         if usable(zone["endpoint"], here):
-            return context.oned_at(zone["endpoint"])
+            return session.oned_at(zone["endpoint"])
         # Zone 0 is born as http://localhost: the only one of that kind is the one that answers here.
         strangers = [entry for entry in zones if not usable(entry["endpoint"], here)]
         if len(strangers) == 1 and all(entry["endpoint"].rstrip("/") != here for entry in zones):
-            return context.oned_at(here)
+            return session.oned_at(here)
         raise InvalidRequest(
             f"the zone pool names {zone['endpoint'] or 'nothing'} as its endpoint, which leads nowhere from here",
             hint="Correct the zone's ENDPOINT with onezone.",

@@ -1,61 +1,20 @@
 # Copyright (c) 2026, oneflower.federation contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""OpenNebula's own formats, without I/O: template text, pool XML, permissions, VM documents."""
+"""OpenNebula's template language, without I/O: names, values, text and back."""
 
 from __future__ import annotations
 
 import re
 import typing as t
 from collections.abc import Mapping, Sequence
-from xml.etree import ElementTree
 from xml.sax.saxutils import escape as xml_escape
 
 from .errors import InvalidRequest
-from .states import lcm_state_name, vm_state_name
 
 NAME = re.compile(r"^[A-Za-z0-9_]+$")
 # Everything XML 1.0 cannot carry; \r is legal but comes back as \n.
 FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
-
-
-def xml_to_data(xml: str) -> dict[str, t.Any]:
-    """Return the children of a document's root: leaves as str, repeated elements as lists.
-
-    Raises ValueError when it is not XML.
-    """
-    try:
-        value = _element(ElementTree.fromstring(xml))
-    except ElementTree.ParseError as error:
-        raise ValueError(str(error)) from None
-    return value if isinstance(value, dict) else {}
-
-
-def _element(element: ElementTree.Element) -> t.Any:
-    if not len(element):
-        return element.text or ""
-    result: dict[str, t.Any] = {}
-    for child in element:
-        value = _element(child)
-        if child.tag not in result:
-            result[child.tag] = value
-        elif isinstance(result[child.tag], list):
-            result[child.tag].append(value)
-        else:
-            result[child.tag] = [result[child.tag], value]
-    return result
-
-
-def as_list(value: t.Any) -> list:
-    """Return a list for what XML gives as nothing, one thing, or several."""
-    if value is None or value == "":
-        return []
-    return value if isinstance(value, list) else [value]
-
-
-def as_dict(value: t.Any) -> dict:
-    """Return a dict for an element that is empty ('') when it has no children."""
-    return value if isinstance(value, dict) else {}
 
 
 def scalar(value: t.Any) -> str:
@@ -198,58 +157,3 @@ def _add(target: dict[str, t.Any], name: str, value: t.Any) -> None:
         target[name].append(value)
     else:
         target[name] = [target[name], value]
-
-
-def permissions_to_mode(permissions: Mapping[str, t.Any]) -> str:
-    """Return three octal digits, e.g. "640", from OWNER_U.. (use 4, manage 2, admin 1)."""
-    digits = []
-    for who in ("OWNER", "GROUP", "OTHER"):
-        bits = [str(permissions.get(f"{who}_{what}", "0")) == "1" for what in "UMA"]
-        digits.append(str(bits[0] * 4 + bits[1] * 2 + bits[2]))
-    return "".join(digits)
-
-
-def parse_mode(mode: t.Any) -> str | None:
-    """Return three octal digits from "640", "0640", or a number as YAML reads 0640 (416). Raises InvalidRequest."""
-    if mode is None:
-        return None
-    if isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode <= 0o777:
-        return format(mode, "03o")
-    text = str(mode)
-    if isinstance(mode, str) and re.match(r"^0?[0-7]{3}$", text):
-        return text[-3:]
-    raise InvalidRequest(f"mode {text!r} is not three octal digits", hint='Quote it: mode: "640".')
-
-
-def vm_addresses(template: Mapping[str, t.Any]) -> list[str]:
-    """Return the addresses of all network interfaces, in the order of the interfaces."""
-    interfaces = [as_dict(nic) for nic in as_list(template.get("NIC"))]
-    interfaces.sort(key=lambda nic: to_int(nic.get("NIC_ID")))
-    interfaces += [as_dict(nic) for nic in as_list(template.get("NIC_ALIAS"))]
-    found = [as_list(nic.get(key)) for nic in interfaces for key in ("IP", "IP6", "IP6_GLOBAL", "IP6_ULA")]
-    return list(dict.fromkeys(str(address) for group in found for address in group if address))
-
-
-def vm_node(vm: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return {vm_id, name, state, lcm_state, addresses, attributes} of a VM document."""
-    return {
-        "vm_id": to_int(vm.get("ID")),
-        "name": str(vm.get("NAME", "")),
-        "state": vm_state_name(to_int(vm.get("STATE"))),
-        "lcm_state": lcm_state_name(to_int(vm.get("LCM_STATE"))),
-        "addresses": vm_addresses(as_dict(vm.get("TEMPLATE"))),
-        "attributes": as_dict(vm.get("USER_TEMPLATE")),
-    }
-
-
-def to_int(value: t.Any, default: int = -1) -> int:
-    """Return an int for what the API gives as int or str; default when it is neither."""
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return default
-
-
-def version_tuple(version: str) -> tuple[int, ...]:
-    """Return (7, 4, 0) for "7.4.0"; anything unreadable counts as 0."""
-    return tuple(to_int(part, 0) for part in version.strip().split(".")[:3])

@@ -8,8 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..body import as_kept, canonical, comparable, for_server, masked, merged, same, secret_inputs, secret_values, wanted
-from ..context import Context
+from ..bodies import as_kept, comparable, merged, same, wanted
 from ..documents import (
     ACCESS_ARGUMENTS,
     access_wanted,
@@ -21,7 +20,10 @@ from ..documents import (
     select,
 )
 from ..errors import Ambiguous, NotFound, Refused
-from ..formats import check_name
+from ..generation6 import canonical, for_server
+from ..secrets import masked, secret_inputs, secret_values
+from ..session import Session
+from ..template_text import check_name
 
 ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -47,36 +49,36 @@ def describe(document: dict) -> dict[str, t.Any]:
     return {**identity(document), "body": masked(canonical(body), secret_inputs(body))}
 
 
-def run(params: Params, context: Context) -> dict[str, t.Any]:
+def run(params: Params, session: Session) -> dict[str, t.Any]:
     """Return {changed, template, diff}; template is None when it is absent."""
     for option in ("name", "new_name"):
         if params[option] is not None and params["state"] == "present":
             check_name(option, params[option])
-    current = find(params, context)
+    current = find(params, session)
     body = None
     if params["template"] is not None:
         name = params["new_name"] or params["name"] or params["template"].get("name") or (current or {}).get("NAME")
         body = wanted(params["template"], name)
     for source in (body, params["template"], body_of(current) if current else None):
-        context.secrets |= secret_values(source or {})
+        session.secrets |= secret_values(source or {})
     if params["state"] == "absent":
-        return _absent(params, context, current)
+        return _absent(params, session, current)
     if current is None:
-        return _create(params, context, body)
-    return _update(params, context, current, body)
+        return _create(params, session, body)
+    return _update(params, session, current, body)
 
 
-def find(params: Params, context: Context) -> dict | None:
+def find(params: Params, session: Session) -> dict | None:
     """Return the document meant by id or name, or None."""
     if params["id"] is not None:
         try:
-            return context.flow.template(params["id"])
+            return session.flow.template(params["id"])
         except NotFound:
             if params["state"] == "present":
                 raise
             return None
-    documents = context.flow.templates()
-    owner, caller = params["owner"], context.username
+    documents = session.flow.templates()
+    owner, caller = params["owner"], session.username
     current = select(documents, params["name"], "service template", caller=caller, owner=owner)
     if params["new_name"] and params["state"] == "present":
         renamed = select(documents, params["new_name"], "service template", caller=caller, owner=owner)
@@ -88,61 +90,61 @@ def find(params: Params, context: Context) -> dict | None:
     return current
 
 
-def _absent(params: Params, context: Context, current: dict | None) -> dict[str, t.Any]:
+def _absent(params: Params, session: Session, current: dict | None) -> dict[str, t.Any]:
     if current is None:
         return {"changed": False, "template": None, "diff": {"before": {}, "after": {}}}
     before = describe(current)
-    if not context.check_mode:
+    if not session.check_mode:
         with contextlib.suppress(NotFound):
-            context.flow.delete_template(before["id"], params["delete_type"])
-        if not gone(lambda: context.flow.template(before["id"])):
+            session.flow.delete_template(before["id"], params["delete_type"])
+        if not gone(lambda: session.flow.template(before["id"])):
             raise Refused(f"service template {before['id']} is still there, although the server reported success")
     return {"changed": True, "template": None, "diff": {"before": _shown(before), "after": {}}}
 
 
-def _create(params: Params, context: Context, body: dict | None) -> dict[str, t.Any]:
+def _create(params: Params, session: Session, body: dict | None) -> dict[str, t.Any]:
     name = params["new_name"] or params["name"]
-    source = _clone_source(params, context)
+    source = _clone_source(params, session)
     if source is None and body is None:
         raise NotFound(f"there is no service template {name!r}", hint="Give template, or clone_of, to create it.")
-    if context.check_mode:
+    if session.check_mode:
         if body is None:
             body = {**canonical(body_of(source or {})), "name": name}
         elif source is not None:
             body = merged(body, body_of(source))
-        body = as_kept(body, context.version)
-        entry = {"id": None, "name": body["name"], "uid": None, "gid": None, "uname": context.username, "gname": None}
+        body = as_kept(body, session.version)
+        entry = {"id": None, "name": body["name"], "uid": None, "gid": None, "uname": session.username, "gname": None}
         entry["mode"] = "600"
         fresh = {"NAME": body["name"], "PERMISSIONS": {"OWNER_U": "1", "OWNER_M": "1"}}
         entry = predicted(entry, access_wanted(fresh, params))
         after = {**entry, "body": masked(body, secret_inputs(body))}
         return {"changed": True, "template": after, "diff": {"before": {}, "after": _shown(after)}}
     if source is not None:
-        document = context.flow.clone_template(identity(source)["id"], name, params["clone_mode"])
+        document = session.flow.clone_template(identity(source)["id"], name, params["clone_mode"])
         template_id = identity(document)["id"]
-        context.flow.merge_template(template_id, {"name": name})
-        document = context.flow.template(template_id)
+        session.flow.merge_template(template_id, {"name": name})
+        document = session.flow.template(template_id)
         if body is not None:
-            document = _write_body(context, document, body)
+            document = _write_body(session, document, body)
     else:
-        document = context.flow.create_template(for_server(body or {}, context.version))
-    document = _access(params, context, document)
+        document = session.flow.create_template(for_server(body or {}, session.version))
+    document = _access(params, session, document)
     after = describe(document)
     return {"changed": True, "template": after, "diff": {"before": {}, "after": _shown(after)}}
 
 
-def _clone_source(params: Params, context: Context) -> dict | None:
+def _clone_source(params: Params, session: Session) -> dict | None:
     if params["clone_of"] is None:
         return None
     if params["clone_of"].isdigit():
-        return context.flow.template(int(params["clone_of"]))
-    found = select(context.flow.templates(), params["clone_of"], "service template", caller=context.username, owner=None)
+        return session.flow.template(int(params["clone_of"]))
+    found = select(session.flow.templates(), params["clone_of"], "service template", caller=session.username, owner=None)
     if found is None:
         raise NotFound(f"there is no service template {params['clone_of']!r} to clone")
     return found
 
 
-def _update(params: Params, context: Context, current: dict, body: dict | None) -> dict[str, t.Any]:
+def _update(params: Params, session: Session, current: dict, body: dict | None) -> dict[str, t.Any]:
     before = describe(current)
     name = params["new_name"] or params["name"] or (body or {}).get("name") or before["name"]
     if body is not None:
@@ -152,30 +154,30 @@ def _update(params: Params, context: Context, current: dict, body: dict | None) 
     access = access_wanted(current, params)
     if not (rename or rewrite or access):
         return {"changed": False, "template": before, "diff": {"before": _shown(before), "after": _shown(before)}}
-    if context.check_mode:
+    if session.check_mode:
         after = predicted(before, access)
         after["name"] = name
         if rewrite and body is not None:
-            new_body = as_kept(merged(body, body_of(current)), context.version)
+            new_body = as_kept(merged(body, body_of(current)), session.version)
             after["body"] = masked(new_body, secret_inputs(new_body))
         elif rename:
             after["body"] = {**before["body"], "name": name}
         return {"changed": True, "template": after, "diff": {"before": _shown(before), "after": _shown(after)}}
     document = current
     if rewrite and body is not None:
-        document = _write_body(context, document, body)
+        document = _write_body(session, document, body)
     if rename:
-        document = _rename(context, document, name, with_body=body is None)
-    document = _access(params, context, document)
+        document = _rename(session, document, name, with_body=body is None)
+    document = _access(params, session, document)
     after_now = describe(document)
     return {"changed": True, "template": after_now, "diff": {"before": _shown(before), "after": _shown(after_now)}}
 
 
-def _write_body(context: Context, document: dict, body: dict) -> dict:
+def _write_body(session: Session, document: dict, body: dict) -> dict:
     template_id = identity(document)["id"]
     new_body = merged(body, body_of(document))
-    context.flow.replace_template(template_id, for_server(new_body, context.version))
-    after = context.flow.template(template_id)
+    session.flow.replace_template(template_id, for_server(new_body, session.version))
+    after = session.flow.template(template_id)
     if not same(body, body_of(after)):
         left = _differing(body, body_of(after))
         raise Refused(f"service template {template_id} was written, but the server keeps other values in: {', '.join(left)}")
@@ -187,12 +189,12 @@ def _differing(body: dict, server_body: dict) -> list[str]:
     return sorted(key for key in {*one, *two} if one.get(key) != two.get(key))
 
 
-def _rename(context: Context, document: dict, name: str, *, with_body: bool) -> dict:
+def _rename(session: Session, document: dict, name: str, *, with_body: bool) -> dict:
     template_id = identity(document)["id"]
-    context.flow.template_action(template_id, "rename", {"name": name})
+    session.flow.template_action(template_id, "rename", {"name": name})
     if with_body:  # rename changes only the document's name; new services are named after the body's
-        context.flow.merge_template(template_id, {"name": name})
-    after = context.flow.template(template_id)
+        session.flow.merge_template(template_id, {"name": name})
+    after = session.flow.template(template_id)
     if after.get("NAME") != name:
         raise Refused(
             f"service template {template_id} is still named {after.get('NAME')!r}, although the server reported success",
@@ -201,14 +203,14 @@ def _rename(context: Context, document: dict, name: str, *, with_body: bool) -> 
     return after
 
 
-def _access(params: Params, context: Context, document: dict) -> dict:
+def _access(params: Params, session: Session, document: dict) -> dict:
     template_id = identity(document)["id"]
     return change_access(
-        context,
+        session,
         document,
         access_wanted(document, params),
-        lambda perform, values: context.flow.template_action(template_id, perform, values),
-        lambda: context.flow.template(template_id),
+        lambda perform, values: session.flow.template_action(template_id, perform, values),
+        lambda: session.flow.template(template_id),
     )
 
 

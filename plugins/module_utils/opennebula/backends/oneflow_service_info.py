@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ..body import secret_values
-from ..context import Context
 from ..documents import body_of
 from ..errors import NotFound
+from ..secrets import secret_values
 from ..services import describe, state_of, vm_ids
+from ..session import Session
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str"},
@@ -21,19 +21,19 @@ ARGUMENTS: dict[str, t.Any] = {
 RULES: dict[str, t.Any] = {"mutually_exclusive": [("name", "id")]}
 
 
-def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
+def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     """Return {changed, services}, ordered by id; services in state DONE are left out."""
     if params["id"] is not None:
         try:
-            documents = [context.flow.service(params["id"])]
+            documents = [session.flow.service(params["id"])]
         except NotFound:
             documents = []
     else:
-        documents = [d for d in context.flow.services() if params["name"] in (None, d.get("NAME"))]
+        documents = [d for d in session.flow.services() if params["name"] in (None, d.get("NAME"))]
     documents = [document for document in documents if state_of(document) != "DONE"]
     ids = [number for document in documents for number in vm_ids(document)]
-    vms = context.vms_by_id(ids) if params["vms"] else {}
+    vms = session.vms_by_id(ids) if params["vms"] else {}
     for document in documents:
-        context.secrets |= secret_values(body_of(document))
+        session.secrets |= secret_values(body_of(document))
     services = sorted((describe(document, vms) for document in documents), key=lambda entry: entry["id"])
     return {"changed": False, "services": services}

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, oneflower.federation contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a task works with: its parameters, the clients, the clock, and the connection options in one place."""
+"""One task's session with its zone: parameters, clients, clock, and the connection options in one place."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import env_fallback
 
+from .answers import as_dict, to_int
 from .errors import AuthenticationFailed, InvalidRequest, NotFound, OpenNebulaError, Unreachable
-from .formats import as_dict, to_int
 from .oned import Oned
 from .oneflow import OneFlow
 
@@ -69,8 +69,8 @@ class Deadline:
         return max(0.0, self._end - self._clock())
 
 
-class Context:
-    """One task's surroundings. changed becomes true with the first write of its clients, so that a failure reports it too."""
+class Session:
+    """One task's session. changed becomes true with the first write of its clients, so that a failure reports it too."""
 
     def __init__(
         self,

@@ -8,22 +8,17 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..body import (
-    canonical,
-    check_contents,
-    contents_with_values,
-    for_server,
-    instantiation_for_server,
-    needs_vm_context,
-    secret_values,
-)
-from ..context import Context, Deadline
+from ..answers import as_dict, to_int
+from ..bodies import check_contents
 from ..documents import ACCESS_ARGUMENTS, access_wanted, body_of, change_access, identity, predicted, select
 from ..errors import Ambiguous, InvalidRequest, NotFound, OpenNebulaError, Refused, WaitFailed, may_have_happened
-from ..formats import as_dict, check_name, to_int, without_booleans
+from ..generation6 import canonical, contents_with_values, for_server, instantiation_for_server, needs_vm_context
 from ..inputs import fill, merge_template
+from ..secrets import secret_values
 from ..services import describe, failure, input_drift, log_of, role_state, roles_of, state_of, vm_ids
+from ..session import Deadline, Session
 from ..states import GOING_STATES, STEADY_STATES, STUCK_STATES
+from ..template_text import check_name, without_booleans
 from ..waiting import Waiter
 
 ARGUMENTS: dict[str, t.Any] = {
@@ -68,10 +63,10 @@ Params = dict[str, t.Any]
 UP = frozenset({"RUNNING", "HOLD"})
 
 
-def run(params: Params, context: Context) -> dict[str, t.Any]:
+def run(params: Params, session: Session) -> dict[str, t.Any]:
     """Return {changed, service, input_drift, diff}; service is None when it is absent."""
     _check(params)
-    task = _ServiceTask(params, context)
+    task = _ServiceTask(params, session)
     return task.absent() if params["state"] == "absent" else task.present()
 
 
@@ -95,11 +90,11 @@ def _check(params: Params) -> None:
 
 
 class _ServiceTask:
-    def __init__(self, params: Params, context: Context) -> None:
+    def __init__(self, params: Params, session: Session) -> None:
         self.params = params
-        self.context = context
-        self.flow = context.flow
-        self.deadline: Deadline = context.deadline(params["wait_timeout"])
+        self.session = session
+        self.flow = session.flow
+        self.deadline: Deadline = session.deadline(params["wait_timeout"])
         self.log_before: list[dict] | None = None
         self.ids_before: set[int] = set()
 
@@ -119,7 +114,7 @@ class _ServiceTask:
         documents = self.flow.services()
         self.ids_before = {identity(document)["id"] for document in documents}
         documents = [document for document in documents if state_of(document) != "DONE"]
-        caller, owner = self.context.username, params["owner"]
+        caller, owner = self.session.username, params["owner"]
         current = select(documents, params["name"], "service", caller=caller, owner=owner)
         if params["new_name"] and params["state"] == "present":
             renamed = select(documents, params["new_name"], "service", caller=caller, owner=owner)
@@ -138,26 +133,26 @@ class _ServiceTask:
         diff = {"before": _shown(current), "after": {}}
         if current is None:
             return {"changed": False, "service": None, "input_drift": [], "diff": diff}
-        if not self.context.check_mode:
+        if not self.session.check_mode:
             self.remove(current)
         return {"changed": True, "service": None, "input_drift": [], "diff": diff}
 
     def remove(self, document: dict, *, wait: bool | None = None) -> None:
         """Take a service down and, unless told otherwise, wait until it and its VMs are gone."""
         service_id = identity(document)["id"]
-        removal = _Removal(self.context, service_id)
+        removal = _Removal(self.session, service_id)
         if not (self.params["wait"] if wait is None else wait):
             removal.step(document)
             return
         machines = vm_ids(document)
-        waiter = Waiter(self.context, service_id, self.deadline, self.params["wait_interval"], None)
+        waiter = Waiter(self.session, service_id, self.deadline, self.params["wait_interval"], None)
         waiter.until_gone(removal.step)
         try:
-            left = [i for i, vm in self.context.vms_by_id(machines).items() if to_int(vm.get("STATE")) != 6]
+            left = [i for i, vm in self.session.vms_by_id(machines).items() if to_int(vm.get("STATE")) != 6]
         except OpenNebulaError:
             return
         if left:
-            self.context.warnings.append(
+            self.session.warnings.append(
                 f"service {service_id} is gone, but VMs of it still exist: {', '.join(map(str, sorted(left)))}"
             )
 
@@ -181,7 +176,7 @@ class _ServiceTask:
             self.params["user_inputs_values"],
             *(role["user_inputs_values"] or {} for role in self.params["roles"]),
         ]
-        self.context.secrets |= secret_values(body, *given)
+        self.session.secrets |= secret_values(body, *given)
 
     def _failed(self, current: dict, reason: str) -> dict[str, t.Any]:
         how, before = self.params["on_failed"], _shown(current)
@@ -192,7 +187,7 @@ class _ServiceTask:
             )
             raise self._waiter(current).with_service(error, current)
         if how == "recreate":
-            if self.context.check_mode:
+            if self.session.check_mode:
                 result = self._create()
             else:
                 self._template()  # before anything is removed
@@ -200,7 +195,7 @@ class _ServiceTask:
                 result = self._create()
             result["diff"]["before"] = before
             return result
-        if self.context.check_mode:
+        if self.session.check_mode:
             after = {**self._described(current), "state": "RUNNING", "state_id": 2}
             return {
                 "changed": True,
@@ -228,14 +223,14 @@ class _ServiceTask:
                 hint="Give template_name or template_id to create it.",
             )
         documents = self.flow.templates()
-        mine = [document for document in documents if document.get("UNAME") == self.context.username]
+        mine = [document for document in documents if document.get("UNAME") == self.session.username]
         found = _only(mine, params["template_name"]) or _only(documents, params["template_name"])
         if found is None:
             raise NotFound(f"there is no service template {params['template_name']!r}", endpoint=self.flow.endpoint)
         return found
 
     def _create(self) -> dict[str, t.Any]:
-        params, context = self.params, self.context
+        params, session = self.params, self.session
         if params["id"] is not None:
             raise NotFound(f"service {params['id']} is DONE", hint="Use name to create a new one.")
         template = self._template()
@@ -248,9 +243,9 @@ class _ServiceTask:
         merge = merge_template(
             body, name=name, values=params["user_inputs_values"], networks_values=params["networks_values"], roles=roles
         )
-        contexts = self._vm_contexts(needs_vm_context(merge, body, context.version))
-        sent = instantiation_for_server(merge, body, context.version, contexts)
-        if context.check_mode:
+        contexts = self._vm_contexts(needs_vm_context(merge, body, session.version))
+        sent = instantiation_for_server(merge, body, session.version, contexts)
+        if session.check_mode:
             return self._predicted_new(name, body, roles + later)
         document = self._instantiate(identity(template)["id"], sent)
         return self._converge(document, {})
@@ -260,12 +255,12 @@ class _ServiceTask:
         found = {}
         for number in sorted(ids):
             with contextlib.suppress(NotFound):
-                template = as_dict(self.context.oned.call("template.info", number, False, False))
+                template = as_dict(self.session.oned.call("template.info", number, False, False))
                 found[number] = as_dict(as_dict(template.get("TEMPLATE")).get("CONTEXT"))
         return found
 
     def _instantiate(self, template_id: int, merge: dict[str, t.Any]) -> dict:
-        self.context.progress(f"service {merge['name']}: instantiating template {template_id}")
+        self.session.progress(f"service {merge['name']}: instantiating template {template_id}")
         try:
             return self.flow.instantiate(template_id, merge)
         except InvalidRequest:
@@ -273,9 +268,9 @@ class _ServiceTask:
         except OpenNebulaError as error:
             # The answer may be lost, or wrong: a bad network gives 404 although the service was made.
             made = self._made_meanwhile(merge["name"])
-            self.context.changed = self.context.changed or bool(made)
+            self.session.changed = self.session.changed or bool(made)
             if len(made) == 1 and may_have_happened(error):
-                self.context.warnings.append(f"the answer to instantiate was lost ({error.text}); service {made[0]['ID']} is there")
+                self.session.warnings.append(f"the answer to instantiate was lost ({error.text}); service {made[0]['ID']} is there")
                 return made[0]
             if made:
                 ids = ", ".join(str(document["ID"]) for document in made)
@@ -289,7 +284,7 @@ class _ServiceTask:
             documents = self.flow.services()
         except OpenNebulaError:
             return []
-        mine = [d for d in documents if d.get("NAME") == name and d.get("UNAME") == self.context.username]
+        mine = [d for d in documents if d.get("NAME") == name and d.get("UNAME") == self.session.username]
         return [document for document in mine if identity(document)["id"] not in self.ids_before]
 
     def _predicted_new(self, name: str, body: dict, roles: list[Params]) -> dict[str, t.Any]:
@@ -307,7 +302,7 @@ class _ServiceTask:
             "name": name,
             "uid": None,
             "gid": None,
-            "uname": self.context.username,
+            "uname": self.session.username,
             "gname": None,
             "mode": "600",
         }
@@ -324,10 +319,10 @@ class _ServiceTask:
     # -- an existing service ----------------------------------------------------------------------------------------
 
     def _converge(self, document: dict, before: dict[str, t.Any]) -> dict[str, t.Any]:
-        params, context = self.params, self.context
+        params, session = self.params, self.session
         drift = input_drift(document, params["user_inputs_values"], params["roles"])
         if drift and before:
-            context.warnings.append(
+            session.warnings.append(
                 f"service {document.get('ID')} was made with other values for {', '.join(drift)}; inputs of a service cannot be "
                 "changed, only those of a new one"
             )
@@ -335,7 +330,7 @@ class _ServiceTask:
         rename = name is not None and name != document.get("NAME")
         access = access_wanted(document, params)
         steps = self._role_steps(document)
-        if context.check_mode:
+        if session.check_mode:
             release = params["release"] and _on_hold(document)
             return self._predicted_change(document, before, access, name if rename else None, steps, release, drift)
         if params["wait"] and not (params["release"] and _on_hold(document)):
@@ -347,7 +342,7 @@ class _ServiceTask:
         if rename:
             document = self._rename(document, str(name))
         document = change_access(
-            context,
+            session,
             document,
             access,
             lambda perform, values: self.flow.service_action(identity(document)["id"], perform, values),
@@ -357,7 +352,7 @@ class _ServiceTask:
             document = self._role_step(document, *step)
         service = self._described(document)
         return {
-            "changed": context.changed,
+            "changed": session.changed,
             "service": service,
             "input_drift": drift if before else [],
             "diff": {"before": before, "after": _shown_entry(service)},
@@ -399,7 +394,7 @@ class _ServiceTask:
                 f"{step} of {role['name']} needs a running service; {service_id} is {state}",
                 hint="Say wait: true, or release it.",
             )
-        self.context.progress(
+        self.session.progress(
             f"service {service_id}: {step} {role['name']}" + (f" to {role['cardinality']}" if step == "scale" else "")
         )
         if step == "scale":
@@ -424,22 +419,22 @@ class _ServiceTask:
         return document
 
     def _role_for_server(self, role: dict[str, t.Any]) -> dict[str, t.Any]:
-        version = self.context.version
+        version = self.session.version
         result = for_server({"roles": [role]}, version)["roles"][0]
         values = result.get("custom_attrs_values")
         if values:
-            context = self._vm_contexts({role["template_id"]}).get(role["template_id"], {})
-            result["vm_template_contents"] = contents_with_values(role.get("template_contents") or {}, values, context, version)
+            vm_context = self._vm_contexts({role["template_id"]}).get(role["template_id"], {})
+            result["vm_template_contents"] = contents_with_values(role.get("template_contents") or {}, values, vm_context, version)
         return result
 
     def _wait(self, document: dict, states: frozenset[str] = UP, *, removing: bool = False) -> dict:
         if state_of(document) == "WARNING":
-            self.context.progress(f"service {document.get('ID')} is in WARNING: a VM is powered off")
+            self.session.progress(f"service {document.get('ID')} is in WARNING: a VM is powered off")
         return self._waiter(document).until(states, log_before=self.log_before, removing=removing)
 
     def _waiter(self, document: dict) -> Waiter:
         return Waiter(
-            self.context,
+            self.session,
             identity(document)["id"],
             self.deadline,
             self.params["wait_interval"],
@@ -481,18 +476,18 @@ class _ServiceTask:
         }
 
     def _described(self, document: dict) -> dict[str, t.Any]:
-        return describe(document, self.context.vms_by_id(vm_ids(document)))
+        return describe(document, self.session.vms_by_id(vm_ids(document)))
 
 
 class _Removal:
     """What moves a removal on, by the state it is in. DELETE is refused in failed and most passing states."""
 
-    def __init__(self, context: Context, service_id: int) -> None:
-        self._context = context
+    def __init__(self, session: Session, service_id: int) -> None:
+        self._session = session
         self._id = service_id
         self._sent: str | None = None
         self._log: list[dict] = []
-        self._grace = context.deadline(0)
+        self._grace = session.deadline(0)
 
     def step(self, document: dict) -> None:
         """Send what is due. Raises WaitFailed when the removal itself has failed."""
@@ -505,12 +500,12 @@ class _Removal:
                 raise WaitFailed(f"service {self._id} {reason}", hint="Its VMs or networks may need attention in OpenNebula.")
             return
         if state in STUCK_STATES:
-            self._sent, self._log, self._grace = "recover", log_of(document), self._context.deadline(10)
-            self._act(lambda: self._context.flow.service_action(self._id, "recover", {"delete": True}))
+            self._sent, self._log, self._grace = "recover", log_of(document), self._session.deadline(10)
+            self._act(lambda: self._session.flow.service_action(self._id, "recover", {"delete": True}))
         elif self._sent is None:
             self._sent = "delete"
             try:
-                self._act(lambda: self._context.flow.delete_service(self._id))
+                self._act(lambda: self._session.flow.delete_service(self._id))
             except Refused as error:
                 if "cannot be undeployed in state" not in error.text:
                     raise

@@ -9,9 +9,10 @@ import time
 import typing as t
 from collections.abc import Mapping
 
-from ..context import Context
+from ..answers import as_dict, to_int
 from ..errors import InvalidRequest, NotFound, WaitFailed, WaitTimedOut
-from ..formats import as_dict, render_template, to_int
+from ..session import Session
+from ..template_text import render_template
 
 ARGUMENTS: dict[str, t.Any] = {
     "vm_id": {"type": "int", "required": True},
@@ -24,36 +25,36 @@ RULES: dict[str, t.Any] = {}
 POLL_S = 1.0
 
 
-def run(params: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
+def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     """Return {changed, run}; a run that was asked for before is followed, a finished one is only told about."""
     if params["rounds"] < 1:
         raise InvalidRequest("rounds must be at least 1")
     vm_id = params["vm_id"]
-    attributes = _attributes(context, vm_id)
+    attributes = _attributes(session, vm_id)
     request = attributes.get("FL_RUN_REQUEST", "").split(" ")[0]
     under_way = bool(request) and (attributes.get("FL_RUN_ID") != request or attributes.get("FL_RUN_STATUS") == "running")
     if not under_way:
         if attributes.get("FL_RUN_STATUS") == "finished" and not params["again"]:
             return {"changed": False, "run": describe(attributes)}
         request = str(max(int(time.time()), to_int(request, 0) + 1))
-        context.changed = True
-        if context.check_mode:
+        session.changed = True
+        if session.check_mode:
             return {"changed": True, "run": {**describe({}), "id": request, "status": "requested"}}
-        context.oned.vm_update(vm_id, render_template({"FL_RUN_REQUEST": f"{request} rounds={params['rounds']}"}))
-    elif context.check_mode:
+        session.oned.vm_update(vm_id, render_template({"FL_RUN_REQUEST": f"{request} rounds={params['rounds']}"}))
+    elif session.check_mode:
         return {"changed": False, "run": describe(attributes)}
-    return {"changed": context.changed, "run": _follow(params, context, request)}
+    return {"changed": session.changed, "run": _follow(params, session, request)}
 
 
-def _follow(params: dict[str, t.Any], context: Context, request: str) -> dict[str, t.Any]:
-    deadline = context.deadline(params["wait_timeout"])
+def _follow(params: dict[str, t.Any], session: Session, request: str) -> dict[str, t.Any]:
+    deadline = session.deadline(params["wait_timeout"])
     told = 0
     while True:
-        attributes = _attributes(context, params["vm_id"])
+        attributes = _attributes(session, params["vm_id"])
         if attributes.get("FL_RUN_ID") == request:
             state = describe(attributes)
             for number, loss in enumerate(state["losses"][told:], told + 1):
-                context.progress(f"round {number} of {state['rounds']}: loss {loss:.6f}")
+                session.progress(f"round {number} of {state['rounds']}: loss {loss:.6f}")
             told = len(state["losses"])
             if state["status"] == "finished":
                 return state
@@ -67,7 +68,7 @@ def _follow(params: dict[str, t.Any], context: Context, request: str) -> dict[st
                 f"the training did not finish within {params['wait_timeout']} s; {told} round(s) are done",
                 hint="Run this again to go on following it, or raise wait_timeout.",
             )
-        context.sleep(POLL_S)
+        session.sleep(POLL_S)
 
 
 def describe(attributes: Mapping[str, str]) -> dict[str, t.Any]:
@@ -93,8 +94,8 @@ def _numbers(text: str, kind: type) -> list:
     return numbers
 
 
-def _attributes(context: Context, vm_id: int) -> dict[str, str]:
-    vm = context.oned.vm(vm_id)
+def _attributes(session: Session, vm_id: int) -> dict[str, str]:
+    vm = session.oned.vm(vm_id)
     if str(vm.get("STATE")) == "6":
-        raise NotFound(f"VM {vm_id} is terminated", endpoint=context.oned.endpoint)
+        raise NotFound(f"VM {vm_id} is terminated", endpoint=session.oned.endpoint)
     return {key: str(value) for key, value in as_dict(vm.get("USER_TEMPLATE")).items()}
