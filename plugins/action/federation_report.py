@@ -8,12 +8,12 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import tempfile
 import time
 import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.oneflower.federation.plugins.module_utils.gateway import files
 from ansible_collections.oneflower.federation.plugins.plugin_utils import recorded_steps
 from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import (
     checks,
@@ -81,7 +81,7 @@ class ActionModule(ActionBase):
         if arguments["observed"]:
             result["path"] = path = os.path.join(os.environ.get("PWD", os.getcwd()), arguments["path"] or "report.json")
             try:
-                files.replace(path, json.dumps(made, indent=2) + "\n", mode=0o644)
+                _write(path, json.dumps(made, indent=2) + "\n")
             except OSError as error:
                 raise AnsibleActionFail(
                     f"The report cannot be written to {path}: {error}. Set {variables.REPORT_PATH.name}."
@@ -102,6 +102,18 @@ class ActionModule(ActionBase):
             self._display.display(line, color=None if right else "red")
         for line in report.finding_lines(told):
             self._display.display(line, color="red")
+
+
+def _write(path: str, text: str) -> None:
+    """Replace the file in one step, so that a reader never sees half a report."""
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".report-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def _failures(told: list[findings.Finding], hosts: list[str]) -> dict[str, str]:

@@ -31,6 +31,16 @@ options:
 seealso:
   - module: oneflower.federation.oneflow_service
   - module: oneflower.federation.one_vm_info
+  wait_attributes:
+    description:
+      - User attributes that a VM of each service found must show. The services are read again until one does, or until
+        O(wait_timeout) has passed; what was read last is returned either way.
+    type: dict
+    default: {}
+  wait_timeout:
+    description: Seconds to wait for O(wait_attributes) at most.
+    type: float
+    default: 0.0
 """
 
 EXAMPLES = r"""

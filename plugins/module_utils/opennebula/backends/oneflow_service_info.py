@@ -17,12 +17,35 @@ ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str"},
     "id": {"type": "int"},
     "vms": {"type": "bool", "default": True},
+    "wait_attributes": {"type": "dict", "default": {}},
+    "wait_timeout": {"type": "float", "default": 0.0},
 }
 RULES: dict[str, t.Any] = {"mutually_exclusive": [("name", "id")]}
 
 
+# Seconds between two readings while VMs do not show the attributes yet.
+INTERVAL = 1.0
+
+
 def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
-    """Return {changed, services}, ordered by id; services in state DONE are left out."""
+    """Return {changed, services}, ordered by id; services in state DONE are left out.
+
+    Reads again until every service has a VM that shows `wait_attributes`, and for `wait_timeout` at most.
+    """
+    deadline = session.deadline(params["wait_timeout"])
+    while True:
+        services = _services(params, session)
+        if all(_shows(service, params["wait_attributes"]) for service in services) or not deadline.left():
+            return {"changed": False, "services": services}
+        session.sleep(min(INTERVAL, deadline.left()))
+
+
+def _shows(service: dict[str, t.Any], wanted: dict[str, t.Any]) -> bool:
+    shown = [node["attributes"] for role in service["roles"] for node in role["nodes"]]
+    return not wanted or any(all(entry.get(name) == str(value) for name, value in wanted.items()) for entry in shown)
+
+
+def _services(params: dict[str, t.Any], session: Session) -> list[dict[str, t.Any]]:
     if params["id"] is not None:
         try:
             documents = [session.flow.service(params["id"])]
@@ -35,5 +58,4 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     vms = session.vms_by_id(ids) if params["vms"] else {}
     for document in documents:
         session.secrets |= secret_values(body_of(document))
-    services = sorted((describe(document, vms) for document in documents), key=lambda entry: entry["id"])
-    return {"changed": False, "services": services}
+    return sorted((describe(document, vms) for document in documents), key=lambda entry: entry["id"])
