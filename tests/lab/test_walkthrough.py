@@ -16,6 +16,22 @@ from tests.lab.conftest import NAME, ROOT, changes
 from tests.lab.traces import left_by, traces
 
 BEFORE: dict[str, set[str]] = {}
+STEPS = (
+    "Plan the federation",
+    "Check the zones",
+    "Build the tunnels",
+    "Wait for the handshakes",
+    "Instantiate the coordinator",
+    "Wait for the SuperLink",
+    "Read the CA certificate",
+    "Configure the training sites",
+    "Instantiate the training sites",
+    "Wait for the SuperNodes",
+    "Read the zones back",
+    "Read the gateways back",
+    "Report",
+    "Train",
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +61,8 @@ def test_trained_across_all_partitions_with_falling_loss(first_run):
 
 def test_shows_where_it_is(first_run):
     output, _report = first_run
-    for number in range(1, 13):
-        assert f"Step {number} of 12" in output
+    for step in STEPS:
+        assert f"PLAY [{step}]" in output
     for number in (1, 2, 3):
         assert re.search(rf"round {number} of 3: loss \d", output)
 
@@ -105,7 +121,7 @@ def test_drifted_tunnel_is_mended_without_a_restart(first_run, lab):
     started = unit_started(lab, "gw-b")
     lab.inside("gw-b", "ip", "route", "del", "10.10.10.5/32", "dev", "wg0")
     lab.inside("gw-a", "bash", "-c", "wg set wg0 peer $(wg show wg0 peers | head -1) remove")
-    counts = changes(lab.playbook("wireguard"))
+    counts = changes(lab.playbook("links"))
     assert (counts["gw-a"], counts["gw-b"], counts["gw-c"]) == (1, 1, 0)
     assert unit_started(lab, "gw-b") == started
     lab.verified_within(60)
@@ -120,7 +136,7 @@ def test_flushed_rules_are_loaded_again_and_the_tunnel_stays(first_run, lab):
     lab.inside("gw-a", "sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
     lab.inside("gw-b", "nft", "flush", "table", "inet", "oneflower")
     lab.inside("gw-b", "sed", "-i", "s/^table/# changed by hand\\ntable/", "/etc/oneflower/gateway.nft")
-    counts = changes(lab.playbook("wireguard"))
+    counts = changes(lab.playbook("links"))
     assert (counts["gw-a"], counts["gw-b"], counts["gw-c"]) == (1, 1, 0)
     assert lab.inside("gw-a", "sysctl", "-n", "net.ipv4.ip_forward").strip() == "1"
     assert "drop" in lab.inside("gw-b", "nft", "list", "table", "inet", "oneflower")
@@ -150,7 +166,7 @@ def test_nothing_leaves_in_the_clear_while_the_tunnel_is_down(first_run, lab, le
     lab.inside("gw-b", "nft", "delete", "table", "inet", "oneflower")
     lab.inside(supernode, "bash", "-c", dial)
     assert leaked() > 0, "the counter would not have seen a leak"
-    assert changes(lab.playbook("wireguard"))["gw-b"] == 2
+    assert changes(lab.playbook("links"))["gw-b"] == 2
     lab.verified_within(60)
 
 
@@ -166,9 +182,103 @@ def test_segments_fit_the_tunnel(first_run, lab):
 
 
 def test_limit_drops_no_peer(first_run, lab):
-    counts = changes(lab.playbook("wireguard", "--limit", "gw-a"))
+    counts = changes(lab.playbook("links", "--limit", "gw-a"))
     assert counts["gw-a"] == 0
     assert len(lab.inside("gw-a", "wg", "show", "wg0", "peers").split()) == 2
+
+
+def refused(lab, playbook: str, *arguments: str) -> tuple[str, dict]:
+    """Return output and report of a playbook that has to end with an exit status that is not 0."""
+    lab.report_path.unlink(missing_ok=True)
+    done = subprocess.run(
+        lab.playbook_command(playbook, *arguments),
+        cwd=ROOT,
+        env=lab.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode != 0, done.stdout
+    return done.stdout, lab.report()
+
+
+def codes(report: dict) -> dict[str, set[str]]:
+    """Return the codes of a report's findings, by host."""
+    found: dict[str, set[str]] = {}
+    for finding in report["findings"]:
+        found.setdefault(finding["host"], set()).add(finding["code"])
+    return found
+
+
+@pytest.mark.parametrize("playbook", ["verify", "train", "deploy"])
+def test_a_dead_coordinator_is_reported_and_hides_nothing_else(first_run, lab, playbook):
+    lab.lab("frontend", "stop", "a")
+    try:
+        output, report = refused(lab, playbook)
+    finally:
+        lab.lab("frontend", "start", "a")
+    assert "CHECK " in output and "has no attribute" not in output
+    assert report["zones"]["zone-a"]["state"] == "not read" and report["zones"]["zone-b"]["state"] == "RUNNING"
+    rows = {(row["check"], row["where"]): row for row in report["checks"]}
+    assert rows["OneFlow service", "zone-a"]["found"].startswith("not read: ")
+    assert rows["OneFlow service", "zone-b"]["ok"] and rows["WireGuard tunnel", "gw-b"]["ok"]
+    assert "zone.unread" in codes(report)["zone-a"]
+    if playbook == "deploy":
+        assert "zone.unreachable" in codes(report)["zone-a"], "the step that failed is told"
+        assert "Report" in {step["step"] for step in report["timeline"]["steps"]}
+
+
+def test_gateways_that_cannot_be_reached_are_reported(first_run, lab):
+    nowhere = ("-e", "ansible_port=1", "-e", "ansible_ssh_timeout=5")
+    _output, report = refused(lab, "verify", *nowhere)
+    assert {row["where"] for row in report["checks"] if not row["ok"]} == {"gw-b", "gw-c"}
+    assert codes(report) == {"gw-b": {"gateway.unread"}, "gw-c": {"gateway.unread"}}
+    _output, report = refused(lab, "deploy", *nowhere)
+    assert {host for host, found in codes(report).items() if "gateway.unreachable" in found} == {"gw-a", "gw-b", "gw-c"}
+
+
+def test_services_that_are_not_there_are_reported_by_every_playbook_that_ends_a_run(first_run, lab):
+    for playbook in ("verify", "train"):
+        _output, report = refused(lab, playbook, "-e", "federation_name=nobody")
+        assert codes(report)["zone-a"] == {"service.absent"}
+        assert report["zones"]["zone-a"]["state"] == "absent" and report["training"] is None
+
+
+def test_groups_that_are_misspelt_or_sliced_away_end_with_the_plans_own_sentence(first_run, lab, tmp_path):
+    text = (ROOT / "inventories/lab/hosts.yml").read_text()
+    for name, changed in (
+        ("misspelt", text.replace("    coordinator:", "    coordinators:").replace("    training_sites:", "    sites:")),
+        ("sliced", re.sub(r"    coordinator:.*?    training_sites:", "    training_sites:", text, flags=re.DOTALL)),
+    ):
+        inventory = tmp_path / f"{name}.yml"
+        inventory.write_text(changed)
+        for playbook in ("deploy", "verify", "coordinator"):
+            command = [str(inventory) if word == "inventories/lab" else word for word in lab.playbook_command(playbook)]
+            output = lab.run(*command, check=False)
+            assert "group coordinator: must hold exactly one zone, it holds none" in output
+            assert re.search(r"failed=1", output[output.rindex("PLAY RECAP") :])
+
+
+def test_a_fact_cache_brings_nothing_from_an_earlier_run(first_run, lab, tmp_path):
+    cache = {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(tmp_path)}
+    lab.environment.update(cache)
+    try:
+        for _run in range(2):
+            lab.playbook("verify")
+            steps = [step["step"] for step in lab.report()["timeline"]["steps"]]
+            assert steps == ["Plan the federation", "Read the zones back", "Read the gateways back", "Report"]
+    finally:
+        for name in cache:
+            del lab.environment[name]
+
+
+def test_a_healthy_run_warns_of_nothing(first_run, lab):
+    """Its output is no terminal here."""
+    output, _report = first_run
+    assert "[WARNING]" not in output and "[DEPRECATION" not in output
+    assert "[WARNING]" not in lab.playbook("deploy")
 
 
 @pytest.mark.parametrize("gateway", ["gw-a", "gw-b", "gw-c"])
@@ -194,7 +304,7 @@ def test_survives_a_new_public_address_of_a_site(first_run, lab):
     lab.verified_within(120)
 
 
-def kill_at(lab, step: int) -> None:
+def kill_at(lab, step: str) -> None:
     """Start the walkthrough and kill it, workers and all, a little after a step began."""
     process = subprocess.Popen(
         lab.playbook_command("walkthrough"),
@@ -208,7 +318,7 @@ def kill_at(lab, step: int) -> None:
     )
     reached = False
     for line in process.stdout:
-        if f"Step {step} of 12" in line:
+        if f"PLAY [{step}]" in line:
             reached = True
             time.sleep(1.5)
             os.killpg(process.pid, signal.SIGKILL)
@@ -222,13 +332,13 @@ def test_a_vm_that_does_not_boot_is_named_and_its_site_alone_fails(first_run, la
     """Two runs are killed before; the rest of the federation is deployed all the same."""
     lab.lab("down")
     lab.lab("up")
-    kill_at(lab, 3)
-    kill_at(lab, 6)
+    kill_at(lab, "Build the tunnels")
+    kill_at(lab, "Wait for the SuperLink")
     lab.fault("b", "vm-faults", step="boot", times=1)
     output = lab.playbook("walkthrough", check=False)
     recap = output[output.rindex("PLAY RECAP") :]
     failed = set(re.findall(r"^(\S+) .*failed=1", recap, flags=re.MULTILINE))
-    # The verification runs on the coordinator, and the federation is not what the plan says.
+    # The SuperLink of zone-a misses the SuperNodes of zone-b.
     assert failed == {"zone-a", "zone-b"}
     assert "service 'flower training site'" in output and "FAILED_DEPLOYING, role supernode" in output
     report = lab.report()
@@ -239,7 +349,7 @@ def test_a_vm_that_does_not_boot_is_named_and_its_site_alone_fails(first_run, la
 
 
 def test_the_next_run_finishes_what_failed_and_killed_runs_began(first_run, lab):
-    kill_at(lab, 9)
+    kill_at(lab, "Instantiate the training sites")
     output = lab.playbook("walkthrough")
     assert "failed=1" not in output
     assert lab.report()["ok"] and lab.report()["training"]["partitions"] == [0, 1, 2, 3]

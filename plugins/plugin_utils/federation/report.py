@@ -15,6 +15,9 @@ from .observation import Observation
 # The deployment time that the Flower-on-OpenNebula specification claims for three zones; nobody measured it. Seconds.
 SPECIFICATION_CLAIM_S = 180
 
+# Where next to nothing was waited for, the critical path says nothing. Seconds.
+WORTH_TELLING_S = 5
+
 CHECK_COLUMNS = ("check", "where", "expected", "found", "result")
 
 
@@ -127,7 +130,7 @@ def timeline_lines(found: Mapping[str, t.Any]) -> list[str]:
         {"step": row["step"], "seconds": f"{row['seconds']:.1f}", "waits": "yes" if row["waits"] else ""} for row in found["steps"]
     ]
     lines = table(rows, ("step", "seconds", "waits"))
-    if found["critical_path_seconds"]:
+    if found["critical_path_seconds"] >= WORTH_TELLING_S:
         lines.append(
             f"{found['deployment_seconds']:.0f} s without training, of which {found['critical_path_seconds']:.0f} s were waits for"
             f" VM boots, Flower starts and tunnel handshakes (the specification claims {found['specification_claim_seconds']} s);"

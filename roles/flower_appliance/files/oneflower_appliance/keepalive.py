@@ -44,13 +44,10 @@ WRITE_EVERY_S = 2.0
 
 
 def options(time_s: int, timeout_s: int, *, server: bool) -> dict[str, int]:
-    """Return the gRPC options of one end. The server also allows its clients a ping every half keepalive time."""
-    chosen = {TIME: time_s * 1000, TIMEOUT: timeout_s * 1000, PERMIT: 1, MAX_PINGS: 0}
-    if server:
-        chosen[MIN_INTERVAL] = time_s * 500
-    else:
-        chosen[MAX_BACKOFF] = MAX_BACKOFF_MS
-    return chosen
+    """Return the gRPC options of one end: what is planned, and for a client the longest pause before it dials again."""
+    planned = Keepalive.planned(time_s, timeout_s, server=server)
+    chosen = {name: getattr(planned, field) for name, field in FIELDS.items() if getattr(planned, field) is not None}
+    return chosen if server else {**chosen, MAX_BACKOFF: MAX_BACKOFF_MS}
 
 
 def merge(given: Iterable[tuple[str, t.Any]] | None, ours: Mapping[str, int]) -> list[tuple[str, t.Any]]:
