@@ -16,7 +16,7 @@ from ansible_collections.oneflower.federation.plugins.module_utils.gateway impor
 
 @pytest.fixture
 def module():
-    """What makes a module; its arguments hold until the end of the test."""
+    """Return what makes a module; its arguments hold until the end of the test."""
     with ExitStack() as stack:
 
         def make(**arguments) -> AnsibleModule:
@@ -88,7 +88,7 @@ def test_a_secret_is_never_readable_by_others(module, tmp_path):
     assert seen <= {0o600}
 
 
-def test_open_file_is_closed_to_others_and_in_check_mode_only_told(module, tmp_path):
+def test_open_file_is_closed_to_others_and_in_check_mode_only_reported(module, tmp_path):
     path = tmp_path / "key"
     path.write_text("secret")
     path.chmod(0o644)
