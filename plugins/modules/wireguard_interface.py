@@ -59,12 +59,12 @@ options:
         type: str
         required: true
       public_key:
-        description: Its public key. Without one the key stored on this host is kept; where there is none, the peer is left out
+        description: Its public key. Without one the key stored on this host stays; where there is none, the peer is left out
           and named in RV(unknown).
         type: str
         default: ""
       preshared_key:
-        description: Key shared with it. Without one the stored one is kept.
+        description: Key shared with it. Without one the stored one stays.
         type: str
         default: ""
       endpoint:

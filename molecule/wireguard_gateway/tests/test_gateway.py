@@ -24,7 +24,7 @@ def name(host):
 
 
 def dump(host):
-    """`wg show wg0 dump`: (own line, [peers' lines]), as fields."""
+    """Read `wg show wg0 dump`: (own line, [peers' lines]), as fields."""
     own, *peers = [line.split("\t") for line in host.check_output("wg show wg0 dump").splitlines()]
     return own, peers
 
@@ -124,7 +124,7 @@ def test_nobody_else_reads_a_key(host):
 
 
 def statements(chain):
-    """Rules of a chain as `nft -j` tells them: (what is matched, verdict)."""
+    """Return the rules of a chain as `nft -j` lists them: (what is matched, verdict)."""
     found = []
     for entry in chain:
         matched, verdict = {}, None
@@ -165,13 +165,13 @@ def test_what_belongs_in_the_tunnel_never_leaves_by_another_way(host, name):
     ((matched, verdict),) = rules
     assert (matched["oifname"], verdict) == ("wg0", "drop")
     assert 'oifname != "wg0"' in host.check_output("nft list chain inet oneflower output")
-    kept = [ipaddress.ip_network(network) for peer in ALLOWED[name] for network in peer]
+    wanted = [ipaddress.ip_network(network) for peer in ALLOWED[name] for network in peer]
     covered = [piece for entry in matched["daddr"]["set"] for piece in networks(entry)]
-    assert all(any(network.subnet_of(piece) for piece in covered) for network in kept)
+    assert all(any(network.subnet_of(piece) for piece in covered) for network in wanted)
 
 
 def networks(entry):
-    """An element of an nft set, which may be an address, a prefix or a range, as networks."""
+    """Return an element of an nft set, which may be an address, a prefix or a range, as networks."""
     if isinstance(entry, str):
         return [ipaddress.ip_network(entry)]
     if "prefix" in entry:

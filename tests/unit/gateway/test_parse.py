@@ -16,3 +16,13 @@ def test_what_is_no_key(text: str) -> None:
 
 def test_a_key() -> None:
     assert wireguard.is_key(KEY)
+
+
+@pytest.mark.parametrize("text", ["wg0", "wg-hub_1.2", "a" * 15])
+def test_a_name_of_an_interface(text: str) -> None:
+    assert wireguard.is_interface_name(text)
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "../wg0", "a/b", "wg0; reboot", "wg0\n", "wg 0", "a" * 16])
+def test_what_is_no_name_of_an_interface(text: str) -> None:
+    assert not wireguard.is_interface_name(text)

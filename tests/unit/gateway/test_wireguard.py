@@ -109,6 +109,11 @@ def test_routes_are_the_allowed_networks_outside_the_overlay():
     assert wireguard.wanted_routes("10.10.9.2/24", [peer()]) == {"10.10.10.5/32"}
 
 
+@pytest.mark.parametrize("network", ["10.10.0.0/16", "10.10.8.0/23", "0.0.0.0/0", "fd00::/64", "::/0"])
+def test_networks_wider_than_the_overlay_or_of_the_other_version_need_a_route(network):
+    assert wireguard.wanted_routes("10.10.9.2/24", [peer(allowed_ips=[network, "10.10.9.0/25"])]) == {network}
+
+
 @pytest.mark.parametrize(
     ("more", "word"),
     [
