@@ -4,7 +4,7 @@
 Keys (all but ``name``, ``zone_id``, ``role``, ``auth_file``, ``database`` and ``listen`` are optional)::
 
     name, zone_id, role ("master" | "slave" | "standalone"), version (default "7.4.0"; "6.10.5" speaks
-                        the older OneFlow, see lab.zone.flow_v6)
+                        the older OneFlow, see lab.zone.oneflow.generation6)
     master              XML-RPC URL of the federation master; a slave forwards writes of zones and users to it
     endpoint            XML-RPC URL under which the other zones reach this one (default: made from ``listen``)
     auth_file           file with ``oneadmin:password``

@@ -23,15 +23,11 @@ oned on the XML-RPC method; default: everything), ``times`` (how many requests; 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import typing as t
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-
-if t.TYPE_CHECKING:
-    from .server import Zone
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _KINDS = ("slow", "silent", "cut", "status", "html", "garbage", "redirect")
@@ -102,45 +98,3 @@ class Faults:
         if kind == "redirect":
             return web.Response(status=status or 302, headers={"Location": rule.get("location", "/elsewhere")})
         return web.Response(status=200, body=b"\x00\xff}{<<garbage>>", content_type="application/octet-stream")
-
-
-class AdminApi:
-    """Handler of the fault API."""
-
-    def __init__(self, zone: Zone) -> None:
-        self.zone = zone
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        try:
-            body = json.loads(await request.text() or "null")
-            return web.json_response(await self._dispatch(request.method, request.path, body))
-        except (ValueError, KeyError, TypeError) as error:
-            return web.json_response({"error": str(error)}, status=400)
-
-    async def _dispatch(self, verb: str, path: str, body: t.Any) -> t.Any:
-        zone = self.zone
-        match verb, path:
-            case "GET", "/faults":
-                return zone.faults.rules
-            case "POST", "/faults":
-                zone.faults.add(body)
-                return zone.faults.rules
-            case "DELETE", "/faults":
-                zone.faults.rules.clear()
-                return []
-            case "POST", "/vm-faults":
-                rule = {"step": body["step"], "match": body.get("match", ""), "times": int(body.get("times", 1))}
-                zone.one.vms.failures.append(rule)
-                return zone.one.vms.failures
-            case "POST", "/components":
-                await zone.set_component(body["name"], body["state"] == "running")
-                return {"name": body["name"], "state": body["state"]}
-            case "POST", "/counters":
-                for kind, number in body.items():
-                    zone.one.store.set_value(f"next:{kind}", int(number))
-                return body
-            case "GET", "/state":
-                store = zone.one.store
-                kinds = ("zone", "user", "template", "vnet", "vm", "document")
-                return {kind: {entity.id: entity.name for entity in store.all(kind)} for kind in kinds}
-        raise KeyError(f"{verb} {path}")

@@ -8,8 +8,9 @@ import time
 
 import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import transport
-from contract_run import clients, until
-from contract_stub import Stub, http, slowly
+
+from tests.contract.contract_run import clients, until
+from tests.contract.contract_stub import Stub, http, slowly
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("clean")]
 TIMEOUT = 0.3

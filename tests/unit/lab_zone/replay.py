@@ -18,8 +18,8 @@ import typing as t
 from collections.abc import Callable
 from pathlib import Path
 
-from recording import Recording, all_recordings
-from zones import PASSWORD, admin, body, config, flow, one, running, token, until, vm
+from lab.zone.harness import PASSWORD, admin, body, config, flow, one, running, token, until, vm
+from tests.fixtures.recording import Recording, all_recordings
 
 HOSTS = {"a": "127.0.0.11", "b": "127.0.0.12", "c": "127.0.0.13"}
 PORTS = {"xmlrpc": 2633, "oneflow": 2474, "onegate": 5030}

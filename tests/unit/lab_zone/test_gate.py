@@ -6,7 +6,8 @@ from __future__ import annotations
 import time
 
 import pytest
-import zones
+
+from lab.zone import harness as zones
 
 ROLE = {"name": "app", "type": "vm", "cardinality": 1, "template_id": 0}
 

@@ -3,29 +3,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import threading
 import types
 
 import pytest
-import zones
 
-
-@dataclasses.dataclass(frozen=True)
-class Nic:
-    mac: str
-    bridge: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Machine:
-    zone: str
-    vm_id: int
-    name: str
-    image: str
-    nics: tuple
-    context: dict
+from lab.zone import harness as zones
+from lab.zone.hypervisor import Nic
 
 
 class FakeHypervisor:
@@ -62,7 +47,7 @@ class FakeHypervisor:
 @pytest.fixture
 def setup(tmp_path, monkeypatch):
     module = types.ModuleType("lab.hypervisor")
-    module.Nic, module.Machine, module.NspawnHypervisor = Nic, Machine, FakeHypervisor
+    module.NspawnHypervisor = FakeHypervisor
     monkeypatch.setitem(sys.modules, "lab.hypervisor", module)
     settings = zones.config(tmp_path, "zone-b", hypervisor="nspawn", timings={**zones.FAST, "reconcile": 5})
     with zones.running(settings) as (runner, (zone,)):

@@ -10,8 +10,9 @@ from __future__ import annotations
 import copy
 
 import pytest
-import recording
-import replay
+
+from tests.fixtures import recording
+from tests.unit.lab_zone import replay
 
 KEYS = [f"{found.key}" for found in recording.all_recordings()]
 

@@ -14,14 +14,14 @@ import typing as t
 
 from aiohttp import web
 
-from . import context
-from .flow_lifecycle import ServiceLifecycle
-from .flow_schema import RubyError, to_i
-from .flow_service import FlowError, Service
-from .oned import Oned, OneError
-from .oned_vms import vm_xml
-from .store import Entity
-from .template_text import xml_to_hash
+from ..oned import context
+from ..oned.core import Oned, OneError
+from ..oned.vms import vm_xml
+from ..oneflow.lifecycle import ServiceLifecycle
+from ..oneflow.schema import RubyError, to_i
+from ..oneflow.services import FlowError, Service
+from ..store import Entity
+from ..template_text import xml_to_hash
 
 _RESTRICTED = ("SCHED_REQUIREMENTS", "SERVICE_ID", "ROLE_NAME")
 _NIC = ("IP", "IP6_LINK", "IP6_SITE", "IP6_GLOBAL", "NETWORK", "MAC", "NAME", "PARENT", "EXTERNAL", "EXTERNAL_IP")

@@ -7,8 +7,8 @@ into the XML as it is), makes the XML malformed (recording: oneflow 030).
 
 from __future__ import annotations
 
-from .oned import INTERNAL, Oned, OneError, method, parse_template
-from .store import Entity
+from ..store import Entity
+from .core import INTERNAL, Oned, OneError, method, parse_template
 
 
 def document_xml(one: Oned, document: Entity) -> str:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from .oned import INTERNAL, Oned, check_name, method, now, parse_template
-from .oned_vms import create_vm
-from .store import Entity
+from ..store import Entity
+from .core import INTERNAL, Oned, check_name, method, now, parse_template
+from .vms import create_vm
 
 
 def make_template(one: Oned, user: Entity, name: str, template) -> Entity:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import uuid
 
-from . import context, oned_vnets
-from .oned import ACTION, INTERNAL, Oned, OneError, check_name, method, now, parse_template
-from .store import Entity
-from .template_text import Template, cdata
+from ..store import Entity
+from ..template_text import Template, cdata
+from . import context, vnets
+from .core import ACTION, INTERNAL, Oned, OneError, check_name, method, now, parse_template
 from .vm_states import ACTIVE, BOOT_FAILURE, DONE, HOLD, LCM_INIT, PENDING, RUNNING
 
 # Attributes of a VM template that describe the machine; what is left becomes the VM's user template.
@@ -111,13 +111,13 @@ def _network(one: Oned, user: Entity, vm: Entity) -> None:
             if vnet is None:
                 raise OneError(f"Virtual network with ID: {identity} does not exist")
         elif name := nic.get("NETWORK"):
-            vnet = oned_vnets.find_by_name(one, user, name, nic.get("NETWORK_UNAME", ""))
+            vnet = vnets.find_by_name(one, user, name, nic.get("NETWORK_UNAME", ""))
         else:
             vm.template.add("NIC", {"NAME": f"NIC{number}", **nic, "NIC_ID": str(number)})  # a card without a network
             continue
         one.authorize(user, (vnet, "USE"))
-        area, address = oned_vnets.lease(one, vnet, ["VM", vm.id], nic.get("IP", ""))
-        inherited = {a: vnet.template.get(a) for a in oned_vnets.INHERITED if vnet.template.get(a)}
+        area, address = vnets.lease(one, vnet, ["VM", vm.id], nic.get("IP", ""))
+        inherited = {a: vnet.template.get(a) for a in vnets.INHERITED if vnet.template.get(a)}
         full = {**inherited, "NAME": f"NIC{number}", **nic}
         full |= {
             "AR_ID": str(area),
@@ -125,7 +125,7 @@ def _network(one: Oned, user: Entity, vm: Entity) -> None:
             "BRIDGE_TYPE": "linux",
             "CLUSTER_ID": "0",
             "IP": address,
-            "MAC": nic.get("MAC") or oned_vnets.mac_of(address),
+            "MAC": nic.get("MAC") or vnets.mac_of(address),
             "NETWORK": vnet.name,
             "NETWORK_ID": str(vnet.id),
             "NIC_ID": str(number),
@@ -190,7 +190,7 @@ def _disks(one: Oned, vm: Entity) -> None:
 def release_leases(one: Oned, vm: Entity) -> None:
     for vnet in list(one.store.all("vnet")):
         if any(owner == ["VM", vm.id] for span in vnet.data["ranges"] for owner in span["leases"].values()):
-            oned_vnets.release(one, vnet, ["VM", vm.id])
+            vnets.release(one, vnet, ["VM", vm.id])
 
 
 def _is_number(text: str) -> bool:

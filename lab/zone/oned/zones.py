@@ -6,9 +6,9 @@ Zones belong to the federation: their writes are marked `federated`, a slave pas
 
 from __future__ import annotations
 
-from .oned import ACTION, INTERNAL, Oned, OneError, check_name, method, parse_template
-from .store import Entity
-from .template_text import Template
+from ..store import Entity
+from ..template_text import Template
+from .core import ACTION, INTERNAL, Oned, OneError, check_name, method, parse_template
 
 
 def zone_xml(zone: Entity) -> str:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from .oned import ACTION, INTERNAL, NO_EXISTS, Oned, OneError, check_name, method, parse_template
-from .store import Entity
-from .template_text import Template, cdata
+from ..store import Entity
+from ..template_text import Template, cdata
+from .core import ACTION, INTERNAL, NO_EXISTS, Oned, OneError, check_name, method, parse_template
 
 READY = 1
 # Attributes that a NIC takes over from its network when it does not set them itself (oned.conf, INHERIT_VNET_ATTR).

@@ -18,13 +18,13 @@ import typing as t
 from collections.abc import Callable
 from functools import partial
 
-from . import flow_v6
-from .flow_render import fill_contents
-from .flow_schema import RubyError
-from .flow_service import RECOVER_DEPLOY, RECOVER_SCALE, RECOVER_UNDEPLOY, TRANSIENT, FlowError, Role, Service
-from .oned import Oned
-from .store import Entity
-from .vm_states import FAILURES, names
+from ..oned.core import Oned
+from ..oned.vm_states import FAILURES, names
+from ..store import Entity
+from . import generation6
+from .render import fill_contents
+from .schema import RubyError
+from .services import RECOVER_DEPLOY, RECOVER_SCALE, RECOVER_UNDEPLOY, TRANSIENT, FlowError, Role, Service
 
 log = logging.getLogger("lab.zone.flow")
 
@@ -107,7 +107,7 @@ class ServiceLifecycle:
         return Service(self.one, user or self._serveradmin, number)
 
     def _fill(self, body: dict) -> None:
-        (flow_v6.resolve_networks if self.one.config.old_flow else fill_contents)(body)
+        (generation6.resolve_networks if self.one.config.old_flow else fill_contents)(body)
 
     # -- requests -----------------------------------------------------------------------------------------------
     def deploy_nets(self, user: Entity, number: int) -> None:

@@ -8,12 +8,12 @@ import json
 import re
 import typing as t
 
-from .flow_render import deep_merge, evaluate, to_raw
-from .flow_schema import RubyError, compact, parse_json
-from .oned import Oned, OneError, now
-from .store import Entity
-from .template_text import xml_to_hash
-from .vm_states import ACTIVE, BOOT_FAILURE, RUNNING
+from ..oned.core import Oned, OneError, now
+from ..oned.vm_states import ACTIVE, BOOT_FAILURE, RUNNING
+from ..store import Entity
+from ..template_text import xml_to_hash
+from .render import deep_merge, evaluate, to_raw
+from .schema import RubyError, compact, parse_json
 
 SERVICE_TYPE, TEMPLATE_TYPE = 100, 101
 

@@ -11,10 +11,11 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
+from ..store import Entity
+
 # Imported for the methods that they register.
-from . import oned_documents, oned_templates, oned_users, oned_vms, oned_vnets, oned_zones  # noqa: F401
-from .oned import AUTHENTICATION, METHODS, Fault, Oned, OneError, bind
-from .store import Entity
+from . import documents, templates, users, vms, vnets, zones  # noqa: F401
+from .core import AUTHENTICATION, METHODS, Fault, Oned, OneError, bind
 
 
 def _value(value: t.Any) -> str:
@@ -103,7 +104,7 @@ class XmlRpcServer:
         assert spec
         if spec.federated and federation.is_slave:
             return await self._forward(user, name, session, arguments)
-        own = self.one.store.get("zone", self.one.config.zone_id) if name in oned_zones.OWN else None
+        own = self.one.store.get("zone", self.one.config.zone_id) if name in zones.OWN else None
         before = own.dump() if own else ""
         value = self.one.call(user, name, *arguments)
         if before and federation.is_slave:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import secrets
 
-from .oned import INTERNAL, Oned, OneError, check_name, digest, method
-from .store import Entity
-from .template_text import Template, cdata
+from ..store import Entity
+from ..template_text import Template, cdata
+from .core import INTERNAL, Oned, OneError, check_name, digest, method
 
 _QUOTAS = "".join(f"<{name}_QUOTA></{name}_QUOTA>" for name in ("DATASTORE", "NETWORK", "VM", "IMAGE"))
 

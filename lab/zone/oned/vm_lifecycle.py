@@ -15,10 +15,10 @@ import typing as t
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 
+from ..hypervisor import Hypervisor, Machine, Nic
+from ..store import Entity
 from . import context
-from .oned import Oned, now
-from .oned_vms import release_leases
-from .store import Entity
+from .core import Oned, now
 from .vm_states import (
     ACTIVE,
     BOOT,
@@ -44,6 +44,7 @@ from .vm_states import (
     UNKNOWN,
     names,
 )
+from .vms import release_leases
 
 log = logging.getLogger("lab.zone.vm")
 
@@ -78,7 +79,7 @@ _HALTS = {
 class VmLifecycle:
     """Runs the VMs of one zone. `failures` are rules a test set: {"step": "boot"|"terminate", "match": regex, "times"}."""
 
-    def __init__(self, one: Oned, hypervisor: t.Any, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, one: Oned, hypervisor: Hypervisor, executor: ThreadPoolExecutor) -> None:
         self.one, self.hypervisor, self.executor = one, hypervisor, executor
         self.failures: list[dict[str, t.Any]] = []
         self._tasks: dict[int, asyncio.Task] = {}
@@ -196,12 +197,11 @@ class VmLifecycle:
             if record["estime"]:
                 record["eetime"] = now()
 
-    def machine(self, vm: Entity) -> t.Any:
+    def machine(self, vm: Entity) -> Machine:
         """The VM as the hypervisor takes it."""
-        hypervisor = self.hypervisor
-        nics = tuple(hypervisor.Nic(mac=nic["MAC"], bridge=nic["BRIDGE"]) for nic in vm.template.vectors("NIC") if "MAC" in nic)
+        nics = tuple(Nic(mac=nic["MAC"], bridge=nic["BRIDGE"]) for nic in vm.template.vectors("NIC") if "MAC" in nic)
         disk = vm.template.vector("DISK") or {}
-        return hypervisor.Machine(
+        return Machine(
             zone=self.one.config.name,
             vm_id=vm.id,
             name=vm.name,

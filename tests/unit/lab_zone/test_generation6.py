@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import pytest
-import zones
 
-from lab.zone import flow_v6
-from lab.zone.flow_schema import ParseError
+from lab.zone import harness as zones
+from lab.zone.oneflow import generation6
+from lab.zone.oneflow.schema import ParseError
 
 BODY = {
     "name": "s",
@@ -20,7 +20,7 @@ BODY = {
 
 
 def test_roles_are_merged_by_place():
-    merged = flow_v6.merge_instantiation(BODY, {"roles": [{"name": "b", "cardinality": 3}]})
+    merged = generation6.merge_instantiation(BODY, {"roles": [{"name": "b", "cardinality": 3}]})
     assert [(role["name"], role["vm_template"], role.get("cardinality")) for role in merged["roles"]] == [
         ("b", 1, 3),
         ("b", 2, None),
@@ -29,7 +29,7 @@ def test_roles_are_merged_by_place():
 
 
 def test_values_replace_text_and_nothing_else():
-    merged = flow_v6.merge_instantiation(BODY, {"custom_attrs_values": {"SITE": 'a "b"'}})
+    merged = generation6.merge_instantiation(BODY, {"custom_attrs_values": {"SITE": 'a "b"'}})
     assert merged["roles"][0]["vm_template_contents"] == 'X="a "b""\nY="a "b"_LONG"', "not even whole names"
     assert "vm_template_contents" not in merged["roles"][1]
 
@@ -48,7 +48,7 @@ def test_values_replace_text_and_nothing_else():
 )
 def test_values_that_are_missing(merge, text):
     with pytest.raises(ParseError, match=text):
-        flow_v6.check_values(BODY, merge)
+        generation6.check_values(BODY, merge)
 
 
 def test_names_of_7_are_unknown(tmp_path):

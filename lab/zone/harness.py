@@ -16,8 +16,8 @@ import xmlrpc.client
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lab.zone.config import ZoneConfig
-from lab.zone.server import Zone, serve
+from .config import ZoneConfig
+from .server import Zone, serve
 
 PASSWORD = "***"  # what the recordings have in the place of every password
 FAST = {

@@ -18,8 +18,8 @@ import copy
 import re
 import typing as t
 
-from . import flow_schema as schema
-from .flow_schema import ParseError
+from . import schema
+from .schema import ParseError
 
 _ROLE = {
     "name": {"type": "string", "required": True, "regex": True},

@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from .oned import ACTION, Fault, Oned, OneError, digest
-from .oned_users import make_user
-from .oned_zones import make_zone
-from .store import Entity
-from .template_text import Template
+from ..store import Entity
+from ..template_text import Template
+from .core import ACTION, Fault, Oned, OneError, digest
+from .users import make_user
+from .zones import make_zone
 
 log = logging.getLogger("lab.zone.federation")
 _KINDS = ("zone", "user", "group")

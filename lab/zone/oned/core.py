@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The core of the lab zone's oned: methods, sessions, permissions, errors.
 
-The methods themselves are in oned_*.py; each registers with :func:`method`. OneFlow and OneGate of the zone call them
-through :meth:`Oned.call`, clients through the XML-RPC server; both get the same errors.
+The methods themselves are in the modules beside this one; each registers with :func:`method`.
+OneFlow and OneGate of the zone call them through :meth:`Oned.call`, clients through the XML-RPC server; both get the same errors.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import typing as t
 from collections.abc import Callable
 from pathlib import Path
 
-from .config import ZoneConfig
-from .store import Entity, Store
-from .template_text import Template, TemplateError
+from ..config import ZoneConfig
+from ..store import Entity, Store
+from ..template_text import Template, TemplateError
 
 log = logging.getLogger("lab.zone.oned")
 

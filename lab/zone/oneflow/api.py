@@ -19,13 +19,13 @@ from html import escape
 
 from aiohttp import web
 
-from . import flow_schema, flow_v6
-from .flow_lifecycle import ServiceLifecycle
-from .flow_render import merge_instantiation
-from .flow_schema import ParseError, RubyError, compact, parse_json, to_i
-from .flow_service import SERVICE_TYPE, TEMPLATE_TYPE, FlowError, Service, allocate, call, get_document, write_body
-from .oned import AUTHENTICATION, AUTHORIZATION, NO_EXISTS, Oned, OneError, now
-from .store import Entity
+from ..oned.core import AUTHENTICATION, AUTHORIZATION, NO_EXISTS, Oned, OneError, now
+from ..store import Entity
+from . import generation6, schema
+from .lifecycle import ServiceLifecycle
+from .render import merge_instantiation
+from .schema import ParseError, RubyError, compact, parse_json, to_i
+from .services import SERVICE_TYPE, TEMPLATE_TYPE, FlowError, Service, allocate, call, get_document, write_body
 
 _SCHEDULED = (
     "terminate",
@@ -87,8 +87,8 @@ class FlowApi:
 
     def __init__(self, one: Oned, lifecycle: ServiceLifecycle) -> None:
         self.one, self.lifecycle = one, lifecycle
-        schema = flow_v6 if one.config.old_flow else flow_schema
-        self._validate, self._validate_role = schema.validate, schema.validate_role
+        rules = generation6 if one.config.old_flow else schema
+        self._validate, self._validate_role = rules.validate, rules.validate_role
         self._vm_template = "vm_template" if one.config.old_flow else "template_id"
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -435,11 +435,11 @@ class FlowApi:
         if "custom_attrs_values" in merge and not old:
             merge["user_inputs_values"] = merge.pop("custom_attrs_values")
         try:
-            (flow_v6.check_values if old else _check_values)(body, merge)
+            (generation6.check_values if old else _check_values)(body, merge)
             _check_networks(body, merge)
         except ParseError as error:
             return 400, str(error)
-        merged = (flow_v6.merge_instantiation if old else merge_instantiation)(body, merge)
+        merged = (generation6.merge_instantiation if old else merge_instantiation)(body, merge)
         try:
             self._validate(merged)
         except ParseError as error:

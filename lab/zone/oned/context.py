@@ -18,8 +18,8 @@ import hmac
 import re
 from collections.abc import Mapping
 
-from .oned import Oned, OneError
-from .store import Entity
+from ..store import Entity
+from .core import Oned, OneError
 
 _SEPARATOR = "@^_^@"
 
