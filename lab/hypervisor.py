@@ -53,14 +53,6 @@ class NspawnHypervisor:
             temporary.chmod(0o600)
             temporary.rename(target)
 
-    def update_context(self, machine: Machine) -> None:
-        """Change the CONTEXT of a running VM, and have the guest read it again."""
-        name = host(machine.zone, machine.vm_id)
-        with self._lock(name):
-            self._write_context(name, machine.context)
-            if hosts.leader(name):
-                hosts.enter(name, "systemd-run", "--quiet", "--collect", "/usr/local/sbin/lab-context", "reconfigure", check=False)
-
     def stop(self, zone: str, vm_id: int, *, hard: bool = False) -> None:
         """Power a VM off; its disk stays."""
         name = host(zone, vm_id)

@@ -42,8 +42,6 @@ class Hypervisor(t.Protocol):
 
     def running(self, zone: str, vm_id: int) -> bool: ...
 
-    def update_context(self, machine: Machine) -> None: ...
-
 
 class NullHypervisor:
     """No guest ever boots, as with the dummy drivers of the recordings; it only remembers what should run."""
@@ -65,9 +63,6 @@ class NullHypervisor:
 
     def running(self, zone: str, vm_id: int) -> bool:
         return True
-
-    def update_context(self, machine: Machine) -> None:
-        self.machines[machine.zone, machine.vm_id] = machine
 
 
 def load(name: str) -> Hypervisor:

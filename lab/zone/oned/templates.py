@@ -41,26 +41,6 @@ def pool(one: Oned, user: Entity, filter_flag: int, start: int, end: int) -> str
     return f"<VMTEMPLATE_POOL>{''.join(template_xml(one, entity) for entity in found)}</VMTEMPLATE_POOL>"
 
 
-@method("one.template.update", "int", "string", ("int", 0), write=True)
-def update(one: Oned, user: Entity, number: int, text: str, append: int) -> int:
-    return one.update_template(user, "template", number, text, append)
-
-
-@method("one.template.rename", "int", "string", write=True)
-def rename(one: Oned, user: Entity, number: int, name: str) -> int:
-    return one.rename(user, "template", number, name)
-
-
-@method("one.template.chmod", "int", *["int"] * 9, ("bool", False), write=True)
-def chmod(one: Oned, user: Entity, number: int, *bits: int) -> int:
-    return one.chmod(user, "template", number, list(bits[:9]))
-
-
-@method("one.template.chown", "int", "int", "int", write=True)
-def chown(one: Oned, user: Entity, number: int, uid: int, gid: int) -> int:
-    return one.chown(user, "template", number, uid, gid)
-
-
 @method("one.template.clone", "int", "string", ("bool", False), write=True)
 def clone(one: Oned, user: Entity, number: int, name: str, recursive: bool) -> int:
     source = one.get(user, "template", number)
@@ -100,24 +80,3 @@ def instantiate(one: Oned, user: Entity, number: int, name: str, hold: bool, tex
 def make_image(one: Oned, user: Entity, name: str) -> Entity:
     image = Entity("image", one.store.next_id("image"), name, user.id, user.gid, data={"regtime": now()})
     return one.store.put(image)
-
-
-@method("one.image.chmod", "int", *["int"] * 9, ("bool", False), write=True)
-def image_chmod(one: Oned, user: Entity, number: int, *bits: int) -> int:
-    return one.chmod(user, "image", number, list(bits[:9]))
-
-
-@method("one.imagepool.info", "int", "int", "int")
-def image_pool(one: Oned, user: Entity, filter_flag: int, start: int, end: int) -> str:
-    """Enough of an image for a client that looks a name up."""
-    images = []
-    for image in one.visible(user, "image", filter_flag, start, end):
-        images.append(
-            f"<IMAGE>{one.head_xml(image)}{one.permissions_xml(image)}<TYPE>0</TYPE><DISK_TYPE>0</DISK_TYPE>"
-            f"<PERSISTENT>0</PERSISTENT><REGTIME>{image.data['regtime']}</REGTIME><SOURCE><![CDATA[{image.name}]]></SOURCE>"
-            "<PATH></PATH><FORMAT>raw</FORMAT><FS></FS><SIZE>1024</SIZE><STATE>1</STATE><PREV_STATE>0</PREV_STATE>"
-            "<RUNNING_VMS>0</RUNNING_VMS><CLONING_OPS>0</CLONING_OPS><CLONING_ID>-1</CLONING_ID>"
-            "<TARGET_SNAPSHOT>-1</TARGET_SNAPSHOT><DATASTORE_ID>1</DATASTORE_ID><DATASTORE>default</DATASTORE>"
-            f"<VMS></VMS><CLONES></CLONES><APP_CLONES></APP_CLONES>{image.template.xml()}<SNAPSHOTS></SNAPSHOTS></IMAGE>"
-        )
-    return f"<IMAGE_POOL>{''.join(images)}</IMAGE_POOL>"

@@ -42,29 +42,10 @@ def allocate(one: Oned, user: Entity, name: str, password: str, driver: str, gro
     return one.store.put(make_user(one.store.next_id("user"), name, password, chosen, driver or "core")).id
 
 
-@method("one.user.info", ("int", -1), ("bool", False))
-def info(one: Oned, user: Entity, number: int, decrypt: bool) -> str:
-    found = one.get(user, "user", user.id if number == -1 else number)
-    return f"<USER>{_user_xml(one, found)}{_QUOTAS}<DEFAULT_USER_QUOTAS>{_QUOTAS}</DEFAULT_USER_QUOTAS></USER>"
-
-
 @method("one.userpool.info")
 def pool(one: Oned, user: Entity) -> str:
     users = "".join(f"<USER>{_user_xml(one, found)}</USER>" for found in one.visible(user, "user"))
     return f"<USER_POOL>{users}<DEFAULT_USER_QUOTAS>{_QUOTAS}</DEFAULT_USER_QUOTAS></USER_POOL>"
-
-
-@method("one.user.update", "int", "string", ("int", 0), federated=True)
-def update(one: Oned, user: Entity, number: int, text: str, append: int) -> int:
-    return one.update_template(user, "user", number, text, append)
-
-
-@method("one.user.passwd", "int", "string", federated=True)
-def passwd(one: Oned, user: Entity, number: int, password: str) -> int:
-    found = one.get(user, "user", number, "MANAGE")
-    found.data["password"] = digest(password)
-    one.store.put(found)
-    return number
 
 
 @method("one.user.delete", "int", federated=True)
@@ -79,19 +60,6 @@ def delete(one: Oned, user: Entity, number: int) -> int:
 def _group_xml(one: Oned, group: Entity) -> str:
     members = "".join(f"<ID>{u.id}</ID>" for u in one.store.all("user") if group.id in u.data["groups"])
     return f"<ID>{group.id}</ID><NAME>{group.name}</NAME>{group.template.xml()}<USERS>{members}</USERS><ADMINS></ADMINS>"
-
-
-@method("one.group.allocate", "string", federated=True)
-def group_allocate(one: Oned, user: Entity, name: str) -> int:
-    one.authorize_create(user, "group")
-    one.unique_name("group", check_name(name), None, "GROUP")
-    return one.store.put(Entity("group", one.store.next_id("group"), name)).id
-
-
-@method("one.group.info", ("int", -1), ("bool", False))
-def group_info(one: Oned, user: Entity, number: int, decrypt: bool) -> str:
-    group = one.get(user, "group", user.gid if number == -1 else number)
-    return f"<GROUP>{_group_xml(one, group)}{_QUOTAS}<DEFAULT_GROUP_QUOTAS>{_QUOTAS}</DEFAULT_GROUP_QUOTAS></GROUP>"
 
 
 @method("one.grouppool.info")

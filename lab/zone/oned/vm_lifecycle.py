@@ -90,8 +90,6 @@ class VmLifecycle:
         """Takes up every VM that was on its way when the zone stopped."""
         for vm in self.one.store.all("vm"):
             state, lcm = vm.data["state"], vm.data["lcm"]
-            if vm.data["sched"]:
-                self.scheduled(vm)
             if state == PENDING:
                 self._run(vm, self._deploy(vm))
             elif state == ACTIVE and lcm in (PROLOG, BOOT, BOOT_POWEROFF, BOOT_SUSPENDED):
@@ -351,24 +349,6 @@ class VmLifecycle:
 
     def retry_boot(self, vm: Entity) -> None:
         self._run(vm, self._boot(vm, BOOT))
-
-    def context_changed(self, vm: Entity) -> None:
-        if vm.data["state"] == ACTIVE:
-            self._later(self._blocking(self.hypervisor.update_context, self.machine(vm)))
-
-    def scheduled(self, vm: Entity) -> None:
-        self._later(self._run_schedule(vm))
-
-    async def _run_schedule(self, vm: Entity) -> None:
-        while vm.data["sched"]:
-            first = min(vm.data["sched"], key=lambda item: item["time"])
-            await asyncio.sleep(max(first["time"] - now(), 0) + self.one.config.timings["schedule"])
-            if first not in vm.data["sched"]:
-                continue
-            vm.data["sched"].remove(first)
-            self.one.store.put(vm)
-            if error := self.act(vm, first["action"], self.one.user(first["uid"])):
-                log.info("zone %s: VM %s: %s: %s", self.one.config.name, vm.id, first["action"], error)
 
     async def _reconcile(self) -> None:
         """What monitoring does: a guest that died is POWEROFF."""

@@ -12,7 +12,7 @@ from ..store import Entity
 from ..template_text import Template, cdata
 from . import context, vnets
 from .core import ACTION, INTERNAL, Oned, OneError, check_name, method, now, parse_template
-from .vm_states import ACTIVE, BOOT_FAILURE, DONE, HOLD, LCM_INIT, PENDING, RUNNING
+from .vm_states import ACTIVE, BOOT_FAILURE, DONE, HOLD, LCM_INIT, PENDING
 
 # Attributes of a VM template that describe the machine; what is left becomes the VM's user template.
 _MACHINE = (
@@ -58,7 +58,6 @@ def create_vm(one: Oned, user: Entity, template: Template, name: str, source_nam
         "last_poll": 0,
         "deploy_id": "",
         "history": [],
-        "sched": [],
     }
     vm.user_template = template.copy()
     try:
@@ -248,62 +247,7 @@ def _history_xml(vm: Entity, record: dict) -> str:
     )
 
 
-def _pick(vector: dict[str, str], *names: str) -> str:
-    return "".join(f"<{name}>{cdata(vector[name])}</{name}>" for name in names if name in vector)
-
-
-def vm_short_xml(one: Oned, vm: Entity) -> str:
-    """As one.vmpool.info answers it (recording: xmlrpc 096)."""
-    d, t = vm.data, vm.template
-    single = "".join(f"<{name}>{t.get(name)}</{name}>" for name in ("CPU", "MEMORY", "VCPU") if t.get(name))
-    disks = "".join(
-        "<DISK>"
-        + _pick(
-            disk,
-            "DISK_ID",
-            "DATASTORE",
-            "DATASTORE_ID",
-            "IMAGE",
-            "IMAGE_ID",
-            "SIZE",
-            "TYPE",
-            "CLONE",
-            "CLONE_TARGET",
-            "LN_TARGET",
-            "DISK_SNAPSHOT_TOTAL_SIZE",
-        )
-        + "</DISK>"
-        for disk in t.vectors("DISK")
-    )
-    nics = "".join(
-        "<NIC>" + _pick(nic, "IP", "MAC", "NETWORK", "NETWORK_ID", "NIC_ID", "SECURITY_GROUPS") + "</NIC>"
-        for nic in t.vectors("NIC")
-    )
-    shown = Template([(name, value) for name, value in vm.user_template.pairs if name in ("ERROR", "LABELS")])
-    last = d["history"][-1:]
-    records = "".join(
-        f"<HISTORY><OID>{vm.id}</OID><SEQ>{r['seq']}</SEQ><HOSTNAME>{cdata(r['host'])}</HOSTNAME><HID>{r['hid']}</HID>"
-        f"<CID>0</CID><DS_ID>100</DS_ID><VM_MAD>{cdata('dummy')}</VM_MAD><TM_MAD>{cdata('dummy')}</TM_MAD>"
-        f"<ACTION>{cdata(str(r['action']))}</ACTION></HISTORY>"
-        for r in last
-    )
-    return (
-        f"<VM>{one.head_xml(vm)}<LAST_POLL>0</LAST_POLL><STATE>{d['state']}</STATE><LCM_STATE>{d['lcm']}</LCM_STATE>"
-        f"<RESCHED>0</RESCHED><STIME>{d['stime']}</STIME><ETIME>{d['etime']}</ETIME><DEPLOY_ID>{d['deploy_id']}</DEPLOY_ID>"
-        f"<TEMPLATE>{single}{disks}{nics}</TEMPLATE><MONITORING/>{shown.xml('USER_TEMPLATE')}"
-        + (f"<HISTORY_RECORDS>{records}</HISTORY_RECORDS></VM>" if records else "<HISTORY_RECORDS/></VM>")
-    )
-
-
 # -- methods ------------------------------------------------------------------------------------------------------
-@method("one.vm.allocate", "string", ("bool", False), write=True)
-def allocate(one: Oned, user: Entity, text: str, hold: bool) -> int:
-    template = parse_template(text, INTERNAL)
-    name = template.get("NAME")
-    template.erase("NAME")
-    return create_vm(one, user, template, name, "one", hold)
-
-
 @method("one.vm.info", "int", ("bool", False))
 def info(one: Oned, user: Entity, number: int, decrypt: bool) -> str:
     return vm_xml(one, one.get(user, "vm", number))
@@ -320,22 +264,9 @@ def _pool(one: Oned, user: Entity, filter_flag: int, start: int, end: int, state
     return chosen
 
 
-@method("one.vmpool.info", "int", "int", "int", ("int", -1), ("string", ""))
-def pool(one: Oned, user: Entity, *arguments) -> str:
-    return f"<VM_POOL>{''.join(vm_short_xml(one, vm) for vm in _pool(one, user, *arguments))}</VM_POOL>"
-
-
 @method("one.vmpool.infoextended", "int", "int", "int", ("int", -1), ("string", ""))
 def pool_extended(one: Oned, user: Entity, *arguments) -> str:
     return f"<VM_POOL>{''.join(vm_xml(one, vm, whole=False) for vm in _pool(one, user, *arguments))}</VM_POOL>"
-
-
-@method("one.vmpool.infoset", "string", ("bool", False))
-def pool_set(one: Oned, user: Entity, numbers: str, extended: bool) -> str:
-    wanted = {int(number) for number in numbers.split(",") if number.strip().isdigit()}
-    found = [vm for vm in one.visible(user, "vm") if vm.id in wanted]
-    xml = [vm_xml(one, vm, whole=False) if extended else vm_short_xml(one, vm) for vm in found]
-    return f"<VM_POOL>{''.join(xml)}</VM_POOL>"
 
 
 @method("one.vm.update", "int", "string", ("int", 0), write=True)
@@ -349,22 +280,6 @@ def update(one: Oned, user: Entity, number: int, text: str, append: int) -> int:
         vm.user_template = new
     one.store.put(vm)
     one.publish("update", number, text)
-    return number
-
-
-@method("one.vm.updateconf", "int", "string", ("int", 0), write=True)
-def updateconf(one: Oned, user: Entity, number: int, text: str, append: int) -> int:
-    """Of the configuration only CONTEXT can be changed; a running guest is told."""
-    vm = one.get(user, "vm", number, "MANAGE")
-    new = parse_template(text, ACTION).vector("CONTEXT")
-    old = vm.template.vector("CONTEXT")
-    if new is None or old is None:
-        raise OneError("A lab zone can only update the CONTEXT of a VM that has one", ACTION)
-    merged = {**old, **new} if append == 1 else {**new, "DISK_ID": old["DISK_ID"], "TARGET": old["TARGET"]}
-    vm.template.replace("CONTEXT", merged)
-    context.resolve(one, vm)
-    one.store.put(vm)
-    one.vms.context_changed(vm)
     return number
 
 
@@ -393,35 +308,6 @@ def recover(one: Oned, user: Entity, number: int, operation: int) -> int:
     return number
 
 
-@method("one.vm.rename", "int", "string", write=True)
-def rename(one: Oned, user: Entity, number: int, name: str) -> int:
-    return one.rename(user, "vm", number, name)
-
-
-@method("one.vm.chmod", "int", *["int"] * 9, write=True)
-def chmod(one: Oned, user: Entity, number: int, *bits: int) -> int:
-    return one.chmod(user, "vm", number, list(bits))
-
-
 @method("one.vm.chown", "int", "int", "int", write=True)
 def chown(one: Oned, user: Entity, number: int, uid: int, gid: int) -> int:
     return one.chown(user, "vm", number, uid, gid)
-
-
-@method("one.vm.schedadd", "int", "string", write=True)
-def sched_add(one: Oned, user: Entity, number: int, text: str) -> int:
-    vm = one.get(user, "vm", number, "MANAGE")
-    wanted = parse_template(text, ACTION).vector("SCHED_ACTION") or {}
-    name = wanted.get("ACTION", "")
-    if not one.vms.supports(name):
-        raise OneError(f"Wrong or missing ACTION: {name}", ACTION)
-    if vm.data["state"] == DONE:
-        raise OneError("Scheduled actions cannot be added to a VM in DONE", ACTION)
-    vm.data["sched"].append({"action": name, "time": int(wanted.get("TIME") or now()), "uid": user.id})
-    one.store.put(vm)
-    one.vms.scheduled(vm)
-    return len(vm.data["sched"]) - 1
-
-
-def is_running(vm: Entity) -> bool:
-    return (vm.data["state"], vm.data["lcm"]) == (ACTIVE, RUNNING)

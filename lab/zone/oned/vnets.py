@@ -13,7 +13,7 @@ import typing as t
 
 from ..store import Entity
 from ..template_text import Template, cdata
-from .core import ACTION, INTERNAL, NO_EXISTS, Oned, OneError, check_name, method, parse_template
+from .core import ACTION, NO_EXISTS, Oned, OneError, check_name, method, parse_template
 
 READY = 1
 # Attributes that a NIC takes over from its network when it does not set them itself (oned.conf, INHERIT_VNET_ATTR).
@@ -96,19 +96,7 @@ def find_by_name(one: Oned, user: Entity, name: str, owner: str) -> Entity:
     raise OneError(text)
 
 
-def _leases_xml(span: dict[str, t.Any]) -> str:
-    if not span["leases"]:
-        return "<LEASES/>"
-    first = ipaddress.ip_address(span["first"])
-    leases = []
-    for offset in sorted(span["leases"], key=int):
-        kind, number = span["leases"][offset]
-        ip = str(first + int(offset))
-        leases.append(f"<LEASE><IP>{cdata(ip)}</IP><MAC>{cdata(mac_of(ip))}</MAC><{kind}>{cdata(str(number))}</{kind}></LEASE>")
-    return f"<LEASES>{''.join(leases)}</LEASES>"
-
-
-def vnet_xml(one: Oned, vnet: Entity, *, leases: bool) -> str:
+def vnet_xml(one: Oned, vnet: Entity) -> str:
     data, ranges = vnet.data, []
     for number, span in enumerate(data["ranges"]):
         last = str(ipaddress.ip_address(span["first"]) + span["size"] - 1)
@@ -123,7 +111,7 @@ def vnet_xml(one: Oned, vnet: Entity, *, leases: bool) -> str:
         }
         inner = "".join(f"<{name}>{value}</{name}>" for name, value in attributes.items())
         used = f"<USED_LEASES>{len(span['leases'])}</USED_LEASES>"
-        ranges.append(f"<AR>{inner}{used}{_leases_xml(span) if leases else ''}</AR>")
+        ranges.append(f"<AR>{inner}{used}</AR>")
     parent = f"<PARENT_NETWORK_ID>{data['parent']}</PARENT_NETWORK_ID>" if data["parent"] >= 0 else "<PARENT_NETWORK_ID/>"
     leased = sum(len(span["leases"]) for span in data["ranges"])
     return (
@@ -138,50 +126,10 @@ def vnet_xml(one: Oned, vnet: Entity, *, leases: bool) -> str:
     )
 
 
-@method("one.vn.info", "int", ("bool", False))
-def info(one: Oned, user: Entity, number: int, decrypt: bool) -> str:
-    return vnet_xml(one, one.get(user, "vnet", number), leases=True)
-
-
 @method("one.vnpool.info", "int", "int", "int")
 def pool(one: Oned, user: Entity, filter_flag: int, start: int, end: int) -> str:
     found = one.visible(user, "vnet", filter_flag, start, end)
-    return f"<VNET_POOL>{''.join(vnet_xml(one, vnet, leases=False) for vnet in found)}</VNET_POOL>"
-
-
-@method("one.vn.allocate", "string", ("int", -1), write=True)
-def allocate(one: Oned, user: Entity, text: str, cluster: int) -> int:
-    template = parse_template(text, INTERNAL)
-    name = check_name(template.get("NAME"))
-    one.unique_name("vnet", name, user.id, "NET")
-    if not template.get("VN_MAD"):
-        raise OneError("No VN_MAD in template for Virtual Network.")
-    template.erase("NAME")
-    spans = [_range(ar["IP"], int(ar["SIZE"])) for ar in template.vectors("AR") if ar.get("IP")]
-    template.erase("AR")
-    vnet = Entity("vnet", one.store.next_id("vnet"), name, user.id, user.gid, template=template)
-    vnet.data = {"bridge": template.get("BRIDGE", f"onebr{vnet.id}"), "parent": -1, "ranges": spans}
-    return one.store.put(vnet).id
-
-
-@method("one.vn.update", "int", "string", ("int", 0), write=True)
-def update(one: Oned, user: Entity, number: int, text: str, append: int) -> int:
-    return one.update_template(user, "vnet", number, text, append)
-
-
-@method("one.vn.rename", "int", "string", write=True)
-def rename(one: Oned, user: Entity, number: int, name: str) -> int:
-    return one.rename(user, "vnet", number, name)
-
-
-@method("one.vn.chmod", "int", *["int"] * 9, write=True)
-def chmod(one: Oned, user: Entity, number: int, *bits: int) -> int:
-    return one.chmod(user, "vnet", number, list(bits))
-
-
-@method("one.vn.chown", "int", "int", "int", write=True)
-def chown(one: Oned, user: Entity, number: int, uid: int, gid: int) -> int:
-    return one.chown(user, "vnet", number, uid, gid)
+    return f"<VNET_POOL>{''.join(vnet_xml(one, vnet) for vnet in found)}</VNET_POOL>"
 
 
 @method("one.vn.reserve", "int", "string", write=True)

@@ -28,12 +28,6 @@ def version(one: Oned, user: Entity) -> str:
     return one.config.version
 
 
-@method("one.system.config")
-def config(one: Oned, user: Entity) -> str:
-    one.authorize(user, (one.find("zone", one.config.zone_id), "ADMIN"))
-    return f"<OPENNEBULA_CONFIGURATION><ZONE_ID>{one.config.zone_id}</ZONE_ID></OPENNEBULA_CONFIGURATION>"
-
-
 @method("one.zone.info", "int", ("bool", False))
 def info(one: Oned, user: Entity, number: int, decrypt: bool) -> str:
     return zone_xml(one.get(user, "zone", number))

@@ -27,27 +27,6 @@ from .render import merge_instantiation
 from .schema import ParseError, RubyError, compact, parse_json, to_i
 from .services import SERVICE_TYPE, TEMPLATE_TYPE, FlowError, Service, allocate, call, get_document, write_body
 
-_SCHEDULED = (
-    "terminate",
-    "terminate-hard",
-    "undeploy",
-    "undeploy-hard",
-    "hold",
-    "release",
-    "stop",
-    "suspend",
-    "resume",
-    "reboot",
-    "reboot-hard",
-    "poweroff",
-    "poweroff-hard",
-    "snapshot-create",
-    "snapshot-revert",
-    "snapshot-delete",
-    "disk-snapshot-create",
-    "disk-snapshot-revert",
-    "disk-snapshot-delete",
-)
 _HTTP = {0: 200, AUTHORIZATION: 401, AUTHENTICATION: 403, NO_EXISTS: 404}
 _HTML = {
     "Content-Type": "text/html;charset=utf-8",
@@ -55,14 +34,12 @@ _HTML = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
 }
-_ROUTES: list[tuple[str, re.Pattern, str]] = []
+ROUTES: list[tuple[str, str, str]] = []
 
 
 def route(verb: str, path: str) -> Callable:
-    pattern = re.compile("^" + re.sub(r":(\w+)", r"(?P<\1>[^/?#]+)", path) + "$")
-
     def register(function: Callable) -> Callable:
-        _ROUTES.append((verb, pattern, function.__name__))
+        ROUTES.append((verb, path, function.__name__))
         return function
 
     return register
@@ -119,8 +96,9 @@ class FlowApi:
 
     def _dispatch(self, request: web.Request, user: Entity, text: str) -> web.Response:
         verb = "GET" if request.method == "HEAD" else request.method
-        for wanted, pattern, name in _ROUTES:
-            match = pattern.match(request.path) if wanted == verb else None
+        for wanted, path, name in ROUTES:
+            pattern = re.sub(r":(\w+)", r"(?P<\1>[^/?#]+)", path)
+            match = re.fullmatch(pattern, request.path) if wanted == verb else None
             if match:
                 status, body = getattr(self, name)(user, text, **match.groupdict())
                 return self._answer(status, body)
@@ -228,14 +206,6 @@ class FlowApi:
             call(self.one, user, "one.document.rename", identity, str(given["name"]))
         elif perform == "release":
             lifecycle.release(user, identity)
-        elif perform in _SCHEDULED:
-            if options is None:
-                raise RubyError(
-                    "undefined method `[]' for nil:NilClass\n\n        opts['period'] ||= "
-                    "conf[:action_period]\n            ^^^^^^^^^^"
-                )
-            for role in Service(self.one, user, identity).roles.values():
-                role.schedule(perform, given.get("period"), given.get("number"), given.get("args"))
         else:
             raise FlowError(f"Action {perform} not supported")
         return 204, ""
@@ -255,19 +225,6 @@ class FlowApi:
         except ParseError as error:
             return 400, str(error)
         Service(self.one, user, to_i(number)).replace(text, bool(append))
-        return 204, ""
-
-    @route("POST", "/service/:number/role/:role/action")
-    def role_action(self, user: Entity, text: str, number: str, role: str) -> tuple[int, str]:
-        perform, options = self._action(text)
-        if options is None:
-            raise RubyError(
-                "undefined method `[]' for nil:NilClass\n\n    opts['period'] ||= conf[:action_period]\n        ^^^^^^^^^^"
-            )
-        service = Service(self.one, user, to_i(number))
-        if role not in service.roles:
-            raise FlowError(f"Role '{role}' not found")
-        service.roles[role].schedule(perform, options.get("period"), options.get("number"), options.get("args"))
         return 204, ""
 
     @route("POST", "/service/:number/scale")
@@ -297,10 +254,6 @@ class FlowApi:
         else:
             raise FlowError(f"Action {perform} not supported")
         return 204, ""
-
-    @route("POST", "/service_pool/purge_done")
-    def purge_done(self, user: Entity, text: str) -> tuple[int, str]:
-        return 204, ""  # a service that is DONE is gone already
 
     # -- service templates --------------------------------------------------------------------------------------
     @route("GET", "/service_template")

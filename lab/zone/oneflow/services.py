@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import typing as t
 
 from ..oned.core import Oned, OneError, now
@@ -296,19 +295,6 @@ class Role:
             except FlowError as error:
                 self.service.log(f"Role {self.name} : Chown failed for VM {vm}; {error.text}", "E")
                 raise
-
-    def schedule(self, action: str, period: t.Any, count: t.Any, arguments: t.Any) -> None:
-        """Schedules an action on every VM. Errors only go to the log of the role, which nobody keeps."""
-        if self.state == "DONE":
-            raise FlowError(f"Role {self.name} is in DONE state")
-        step = re.fullmatch(r"\d+", str(period)) and re.fullmatch(r"[1-9]\d*", str(count))
-        for index, vm in enumerate(self.node_ids()):
-            when = now() + (index // int(count) * int(period) if step else 0)
-            extra = f'ARGS = "{arguments}",' if arguments else ""
-            try:
-                self.service.call("one.vm.schedadd", vm, f"SCHED_ACTION = [ACTION = {action},{extra}TIME = {when}]")
-            except FlowError as error:
-                self.service.log(f"Role {self.name} : VM {vm} error scheduling action; {error.text}", "E")
 
     # -- states -------------------------------------------------------------------------------------------------
     def can_recover_deploy(self) -> bool:
