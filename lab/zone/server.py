@@ -47,7 +47,7 @@ class Zone:
             "xmlrpc": self.faults.wrap("oned", XmlRpcServer(self.one).handle),
             "oneflow": self.faults.wrap("oneflow", FlowApi(self.one, self.flow).handle),
             "onegate": self.faults.wrap("onegate", GateApi(self.one, self.flow).handle),
-            "admin": AdminApi(self.one, self.faults, self.set_component).handle,
+            "admin": AdminApi(self.one, self.flow, self.faults, self.set_component).handle,
         }
 
     async def start(self) -> None:

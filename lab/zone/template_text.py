@@ -156,7 +156,9 @@ class Template:
     def parse(cls, text: str) -> Template:
         """Text or XML, told apart by the first character; text values are stripped of blanks, as oned does."""
         pairs = cls.from_xml(text).pairs if text[:1] == "<" else _parse(text.encode("utf-8", "surrogateescape"))
-        return cls((n, {k: x.strip(_BLANKS) for k, x in v.items()} if isinstance(v, dict) else v.strip(_BLANKS)) for n, v in pairs)
+        return cls(
+            (_name(n), {k: x.strip(_BLANKS) for k, x in v.items()} if isinstance(v, dict) else v.strip(_BLANKS)) for n, v in pairs
+        )
 
     def text(self) -> str:
         """The template as text that parses back to it."""
@@ -168,6 +170,11 @@ class Template:
             else:
                 lines.append(f'{name}="{_quote(value)}"')
         return "\n".join(lines)
+
+
+def _name(name: str) -> str:
+    """Return the attribute's name as oned keeps it: ``1A`` becomes ``ONE_1A``, so that it can be an element of XML."""
+    return name if name[:1].isalpha() and not name.startswith("XML") else f"ONE_{name}"
 
 
 def _quote(value: str) -> str:

@@ -7,7 +7,7 @@ TOKEN="YES" adds ONEGATE_ENDPOINT, VMID and the file token.txt.
 
 Mind: the ``ETH<n>_*`` made from a NIC REPLACE those written into CONTEXT by hand, with an empty value too. Routes for a
 guest therefore belong into the NIC (``NIC=[NETWORK="lan", ROUTES="..."]``) or into its network, not into
-``CONTEXT=[ETH0_ROUTES="..."]``.
+``CONTEXT=[ETH0_ROUTES="..."]`` - from 7.2 on; before, it is the other way round (lab.zone.versions).
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ def add_network(one: Oned, vm: Entity, context: dict[str, str]) -> None:
     for nic in vm.template.vectors("NIC"):
         vnet = one.store.get("vnet", int(nic.get("NETWORK_ID") or -1))
         for name, attribute, alternative, look_up in _NETWORK:
+            if name == "ROUTES" and not one.config.facts.routes_from_nics:
+                continue
             value = nic.get(attribute, "") or (nic.get(alternative, "") if alternative else "")
             if not value and look_up and vnet:
                 value = vnet.template.get(attribute)

@@ -8,7 +8,7 @@ into the XML as it is), makes the XML malformed (recording: oneflow 030).
 from __future__ import annotations
 
 from ..store import Entity
-from .core import INTERNAL, Oned, OneError, method, parse_template
+from .core import INTERNAL, Oned, check_length, method, parse_template
 
 
 def document_xml(one: Oned, document: Entity) -> str:
@@ -22,8 +22,7 @@ def document_xml(one: Oned, document: Entity) -> str:
 def allocate(one: Oned, user: Entity, text: str, kind: int) -> int:
     template = parse_template(text, INTERNAL)
     name = template.get("NAME")
-    if len(name) > 128:
-        raise OneError("NAME is too long; max length is 128 chars.")
+    check_length(name)
     template.erase("NAME")
     number = one.store.next_id("document")
     document = Entity("document", number, name or f"document-{number}", user.id, user.gid, template=template)

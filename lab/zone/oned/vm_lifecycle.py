@@ -29,6 +29,7 @@ from .vm_states import (
     EPILOG,
     HOLD,
     LCM_INIT,
+    LCM_STATES,
     PENDING,
     POWEROFF,
     PROLOG,
@@ -38,6 +39,7 @@ from .vm_states import (
     SHUTDOWN,
     SHUTDOWN_POWEROFF,
     SHUTDOWN_UNDEPLOY,
+    STATES,
     STOPPED,
     SUSPENDED,
     UNDEPLOYED,
@@ -74,10 +76,15 @@ _HALTS = {
     "stop": (SAVE_STOP, STOPPED),
     "undeploy": (SHUTDOWN_UNDEPLOY, UNDEPLOYED),
 }
+# What the scheduler writes into SCHED_MESSAGE of a VM that stays PENDING.
+_NO_HOST = (
+    "Cannot dispatch VM to any Host. Possible reasons: Not enough capacity in Host or System DS, dispatch limit reached, or limit "
+    "of free leases reached."
+)
 
 
 class VmLifecycle:
-    """Runs the VMs of one zone. `failures` are rules a test set: {"step": "boot"|"terminate", "match": regex, "times"}."""
+    """Runs the VMs of one zone. `failures` are the rules a test set, see lab.zone.faults."""
 
     def __init__(self, one: Oned, hypervisor: Hypervisor, executor: ThreadPoolExecutor) -> None:
         self.one, self.hypervisor, self.executor = one, hypervisor, executor
@@ -144,14 +151,15 @@ class VmLifecycle:
         self.one.store.put(vm)
         self.one.publish("state", vm.id, *names(vm.data))
 
-    def _fails(self, vm: Entity, step: str) -> bool:
+    def _fails(self, vm: Entity, step: str) -> dict[str, t.Any] | None:
+        """Return the rule of lab.zone.faults that meets this step of this VM, once less."""
         for rule in self.failures:
             if rule["step"] == step and re.search(rule["match"], vm.name):
                 rule["times"] -= 1
                 if rule["times"] <= 0:
                     self.failures.remove(rule)
-                return True
-        return False
+                return rule
+        return None
 
     def _open_history(self, vm: Entity) -> None:
         hosts = self.one.config.hosts
@@ -215,6 +223,12 @@ class VmLifecycle:
 
     async def _deploy(self, vm: Entity) -> None:
         await self._pause("schedule")
+        while self._fails(vm, "schedule"):
+            vm.user_template.replace("SCHED_MESSAGE", f"{time.ctime()}: {_NO_HOST}")
+            self.one.store.put(vm)
+            await self._pause("schedule")
+        if vm.user_template.erase("SCHED_MESSAGE"):
+            self.one.store.put(vm)
         self._open_history(vm)
         self._set(vm, ACTIVE, PROLOG)
         await self._boot(vm, PROLOG)
@@ -229,8 +243,8 @@ class VmLifecycle:
         try:
             if self.one.config.hypervisor == "none":
                 await self._pause("boot")
-            if self._fails(vm, "boot"):
-                raise RuntimeError(f"{vm.data['history'][-1]['host']}:{vm.name}:dummy")
+            if rule := self._fails(vm, "boot"):
+                raise RuntimeError(rule.get("error") or f"{vm.data['history'][-1]['host']}:{vm.name}:dummy")
             await self._blocking(self.hypervisor.start, self.machine(vm))
         except Exception as error:  # whatever the driver says, the VM did not boot
             log.warning("zone %s: VM %s does not boot: %s", self.one.config.name, vm.id, error)
@@ -242,6 +256,10 @@ class VmLifecycle:
         vm.data["history"][-1]["retime"] = 0
         vm.data["last_poll"] = now()
         self._set(vm, ACTIVE, RUNNING)
+        if self._fails(vm, "die"):
+            await self._terminate(vm, hard=True)
+        elif self._fails(vm, "off"):
+            await self._halt(vm, *_HALTS["poweroff"], hard=True)
 
     async def _terminate(self, vm: Entity, *, hard: bool) -> None:
         if vm.data["lcm"] not in (SHUTDOWN, EPILOG):
@@ -249,6 +267,11 @@ class VmLifecycle:
         await self._pause("shutdown")
         if self._fails(vm, "terminate"):
             self._set(vm, ACTIVE, RUNNING)  # the driver refused: the VM stays
+            return
+        if self._fails(vm, "leak"):
+            vm.data["leaked"] = True  # OneFlow takes it for gone
+            self.one.publish("state", vm.id, STATES[DONE], LCM_STATES[LCM_INIT])
+            self._set(vm, ACTIVE, RUNNING)
             return
         if not hard:
             await self._blocking(self.hypervisor.stop, self.one.config.name, vm.id, hard=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..store import Entity
 from ..template_text import Template
-from .core import ACTION, INTERNAL, Oned, OneError, check_name, method, parse_template
+from .core import ACTION, INTERNAL, Oned, OneError, check_characters, check_name, method, parse_template
 
 
 def zone_xml(zone: Entity) -> str:
@@ -54,6 +54,7 @@ def allocate(one: Oned, user: Entity, text: str, cluster: int) -> int:
     template = parse_template(text, INTERNAL)
     one.authorize_create(user, "zone")
     name = check_name(template.get("NAME"))
+    check_characters(name, INTERNAL)
     template.erase("NAME")
     one.unique_name("zone", name, None, "Zone")
     if not template.get("ENDPOINT"):
@@ -76,6 +77,7 @@ def update(one: Oned, user: Entity, number: int, text: str, append: int) -> int:
 def rename(one: Oned, user: Entity, number: int, name: str) -> int:
     zone = one.get(user, "zone", number, "MANAGE")
     check_name(name, ACTION)
+    check_characters(name)
     for other in one.store.all("zone"):
         if other.name == name and other.id != number:
             raise OneError(f"zone cannot be renamed to {name} because it collides with zone {other.id}", ACTION)

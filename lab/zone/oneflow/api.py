@@ -64,9 +64,9 @@ class FlowApi:
 
     def __init__(self, one: Oned, lifecycle: ServiceLifecycle) -> None:
         self.one, self.lifecycle = one, lifecycle
-        rules = generation6 if one.config.old_flow else schema
+        rules = generation6 if one.config.facts.generation == 6 else schema
         self._validate, self._validate_role = rules.validate, rules.validate_role
-        self._vm_template = "vm_template" if one.config.old_flow else "template_id"
+        self._vm_template = one.config.facts.vm_template
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(self.one.config.timings["latency"])
@@ -384,7 +384,7 @@ class FlowApi:
         document = get_document(self.one, user, number, TEMPLATE_TYPE)
         body = json.loads(document.template.get("BODY"))
         merge = copy.deepcopy(merge)
-        old = self.one.config.old_flow
+        old = self.one.config.facts.generation == 6
         if "custom_attrs_values" in merge and not old:
             merge["user_inputs_values"] = merge.pop("custom_attrs_values")
         try:

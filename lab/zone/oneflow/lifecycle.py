@@ -24,7 +24,7 @@ from ..store import Entity
 from . import generation6
 from .render import fill_contents
 from .schema import RubyError
-from .services import RECOVER_DEPLOY, RECOVER_SCALE, RECOVER_UNDEPLOY, TRANSIENT, FlowError, Role, Service
+from .services import RECOVER_DEPLOY, RECOVER_SCALE, RECOVER_UNDEPLOY, ROLE_STATES, TRANSIENT, FlowError, Role, Service
 
 log = logging.getLogger("lab.zone.flow")
 
@@ -107,7 +107,7 @@ class ServiceLifecycle:
         return Service(self.one, user or self._serveradmin, number)
 
     def _fill(self, body: dict) -> None:
-        (generation6.resolve_networks if self.one.config.old_flow else fill_contents)(body)
+        (generation6.resolve_networks if self.one.config.facts.generation == 6 else fill_contents)(body)
 
     # -- requests -----------------------------------------------------------------------------------------------
     def deploy_nets(self, user: Entity, number: int) -> None:
@@ -287,6 +287,18 @@ class ServiceLifecycle:
         self._watched.discard(number)
         self._undeploy_roles(user, service, {name: service.roles[name]}, "UNDEPLOYING", "remove")
 
+    def force(self, number: int, state: str, errors: list[str]) -> None:
+        """Put a service into a state, for a test: nothing moves it on. Roles follow as far as they know the state."""
+        self._cancel(number)
+        self._watched.discard(number)
+        service = self._get(None, number)
+        for text in errors:
+            service.log(text, "E")
+        service.state = state
+        for role in service.roles.values():
+            role.state = state if state in ROLE_STATES else role.state
+        service.save()
+
     # -- steps that requests and callbacks share ----------------------------------------------------------------
     def _deploy_roles(self, user: Entity, service: Service, roles: dict[str, Role], state: str, kind: str) -> None:
         for name, role in roles.items():
@@ -395,7 +407,9 @@ class ServiceLifecycle:
 
     def _vm(self, node: int) -> tuple[str, str, str]:
         vm = self.one.store.get("vm", node)
-        return (*names(vm.data), vm.user_template.get("READY")) if vm else ("DONE", "LCM_INIT", "")
+        if vm is None or vm.data.get("leaked"):
+            return "DONE", "LCM_INIT", ""
+        return (*names(vm.data), vm.user_template.get("READY"))
 
     async def _wait_state(self, nodes: list[int], target: tuple[str, str]) -> tuple[Result, bool]:
         result = Result()

@@ -195,6 +195,33 @@ def _validate_cardinality(role: dict) -> None:
         raise ParseError(
             f"Role '{name}' with  'elasticity_policies' or 'scheduled_policies'must define both 'min_vms' and 'max_vms'"
         )
+    for index, policy in enumerate(role.get("elasticity_policies") or []):
+        _validate_expression(f"Role '{name}', elasticity policy #{index} 'expression'", policy["expression"])
+    for index, policy in enumerate(role.get("scheduled_policies") or []):
+        _validate_time(f"Role '{name}', scheduled policy #{index}", policy)
+
+
+def _validate_expression(where: str, text: str) -> None:
+    """Accept comparisons such as ``CPU > 80``, joined by && and ||, with parentheses; the parser's own words differ."""
+    if not text:
+        raise ParseError(f"{where} cannot be empty")
+    rest, before = re.sub(r"\s*[A-Za-z]\w*\s*(?:[<>]=?|==|!=)\s*\d+(?:\.\d+)?\s*", "T", text, flags=re.ASCII), ""
+    while rest != before:
+        rest, before = re.sub(r"\s*\(\s*T\s*\)\s*|T\s*(?:&&|\|\|)\s*T", "T", rest), rest
+    if rest != "T":
+        raise ParseError(f"{where} parse error: {text}")
+
+
+def _validate_time(where: str, policy: dict) -> None:
+    start, recurrence = policy.get("start_time"), policy.get("recurrence")
+    if start is not None and recurrence is not None:
+        raise ParseError(f"{where} must define 'start_time' or 'recurrence', but not both")
+    if start is None and recurrence is None:
+        raise ParseError(f"{where} must define 'start_time' or 'recurrence'")
+    if start is not None and not re.search(r"^\d+$|\d+[-/:]\d+", start):
+        raise ParseError(f"{where} 'start_time' is not a valid Time. Try with YYYY-MM-DD hh:mm:ss or 0YYY-MM-DDThh:mm:ssZ")
+    if recurrence is not None and not re.fullmatch(r"\s*(?:[\d*/,\-A-Za-z]+\s+){4}[\d*/,\-A-Za-z]+\s*", recurrence):
+        raise ParseError(f"{where} 'recurrence' is not a valid cron expression")
 
 
 check_object = _check_object

@@ -7,12 +7,12 @@ import contextlib
 import json
 import typing as t
 
-from ..oned.core import Oned, OneError, now
+from ..oned.core import NO_EXISTS, Oned, OneError, now
 from ..oned.vm_states import ACTIVE, BOOT_FAILURE, RUNNING
 from ..store import Entity
 from ..template_text import xml_to_hash
 from .render import deep_merge, evaluate, to_raw
-from .schema import RubyError, compact, parse_json
+from .schema import RubyError, compact, parse_json, to_i
 
 SERVICE_TYPE, TEMPLATE_TYPE = 100, 101
 
@@ -67,6 +67,8 @@ class FlowError(Exception):
 
 
 def call(one: Oned, user: Entity, name: str, *arguments: t.Any) -> t.Any:
+    if any(isinstance(argument, int) and not -(2**31) <= argument < 2**31 for argument in arguments):
+        raise FlowError("Bignum is too big! Must be signed 32-bit integer!")  # Ruby's XML-RPC client, before it sends
     try:
         return one.call(user, name, *arguments)
     except OneError as error:
@@ -119,7 +121,7 @@ class Role:
 
     @property
     def vm_template(self) -> int:
-        return self.body["vm_template" if self.service.one.config.old_flow else "template_id"]
+        return self.body[self.service.one.config.facts.vm_template]
 
     @property
     def parents(self) -> list[str]:
@@ -183,7 +185,7 @@ class Role:
 
     def _extra_template(self) -> str:
         service, number = self.service, self.vm_template
-        if service.one.config.old_flow:
+        if service.one.config.facts.generation == 6:
             text = f'{self.body.get("vm_template_contents") or ""}\nSERVICE_ID = {service.id}\nROLE_NAME = "{self.name}"'
             return evaluate(text, self.parents, self._look_up)
         extra = dict(self.body.get("template_contents") or {})
@@ -412,14 +414,26 @@ class Service:
 
     # -- networks -----------------------------------------------------------------------------------------------
     def networks(self, *, deploy: bool) -> list[int]:
-        """Networks to wait for. One that was never made counts as network 0: the real server waits for that."""
+        """Networks to wait for. One that was never made counts as network 0: the real server waits for that.
+
+        Raises RubyError for a reservation without `extra`, which has false for its id.
+        """
         values = (net for entry in self.body.get("networks_values") or [] for net in entry.values())
-        return [int(net.get("id") or 0) for net in values if deploy or "id" not in net]
+        wanted = [net.get("id") for net in values if deploy or "id" not in net]
+        if False in [number for number in wanted if isinstance(number, bool)]:
+            raise RubyError("undefined method `to_i' for false:FalseClass")
+        return [to_i(number) for number in wanted]
 
     def deploy_networks(self) -> None:
+        """Make the networks that are to be made. Raises FlowError for one that cannot be, or that is not there (404).
+
+        With `id` beside `reserve_from` it reserves all the same; the service is left behind (measured on 7.4.0, not recorded).
+        """
         for entry in self.body.get("networks_values") or []:
             for name, net in entry.items():
-                if "id" in net:
+                if "id" in net and "reserve_from" not in net and "template_id" not in net:
+                    if self.one.store.get("vnet", number := to_i(net["id"])) is None:
+                        raise FlowError(f"[one.vn.info] Error getting virtual network [{number}].", NO_EXISTS)
                     continue
                 title, extra = f"{name}-{self.id}", net.get("extra") or ""
                 if "template_id" in net:
