@@ -96,7 +96,7 @@ class ZoneConfig:
 
     @classmethod
     def from_dict(cls, raw: dict[str, t.Any]) -> ZoneConfig:
-        """Raises ValueError for what is not a zone configuration."""
+        """Read a configuration. Raises ValueError for what is none."""
         unknown = set(raw) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")

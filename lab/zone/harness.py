@@ -94,7 +94,7 @@ class Running:
 
     @staticmethod
     async def _cancel_rest() -> None:
-        """Requests that a test left without an answer."""
+        """Cancel the requests that a test left without an answer."""
         rest = asyncio.all_tasks() - {asyncio.current_task()}
         for task in rest:
             task.cancel()
@@ -122,7 +122,7 @@ def url(zone: Zone, api: str, path: str = "") -> str:
 
 
 def one(zone: Zone, name: str, *arguments: t.Any, session: str = f"oneadmin:{PASSWORD}") -> t.Any:
-    """An XML-RPC call; AssertionError when the zone answers with an error."""
+    """Return the value of an XML-RPC call. Raises AssertionError when the zone answers with an error."""
     proxy = xmlrpc.client.ServerProxy(url(zone, "xmlrpc", "/RPC2"))
     answer = getattr(proxy, name)(session, *arguments)
     assert answer[0], answer
@@ -130,7 +130,7 @@ def one(zone: Zone, name: str, *arguments: t.Any, session: str = f"oneadmin:{PAS
 
 
 def flow(zone: Zone, verb: str, path: str, body: t.Any = None, user: str = "oneadmin") -> tuple[int, t.Any]:
-    """A OneFlow call: status, and the body as JSON or text."""
+    """Return the status of a OneFlow call, and its body as JSON or text."""
     token = base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url(zone, "oneflow", path), data, {"Authorization": f"Basic {token}"}, method=verb)
@@ -161,7 +161,7 @@ def _open(request: urllib.request.Request) -> tuple[int, t.Any]:
 
 
 def token(zone: Zone, vm: int) -> str:
-    """The token as the guest finds it on its context disk."""
+    """Return the token as the guest finds it on its context disk."""
     return zone.one.vms.hypervisor.machines[zone.config.name, vm].context["token.txt"].decode().strip()
 
 

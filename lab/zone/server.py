@@ -98,7 +98,7 @@ class Zone:
         return serve
 
     async def set_component(self, name: str, running: bool) -> None:
-        """Stops or starts oned, OneFlow or OneGate; the others live on, as the real ones do."""
+        """Stop or start oned, OneFlow or OneGate; the others live on, as the real ones do."""
         port = {"oned": "xmlrpc", "oneflow": "oneflow", "onegate": "onegate"}[name]
         if name == "oned":
             self.one.down = not running
@@ -139,7 +139,7 @@ async def _bare(request: web.Request, response: web.StreamResponse) -> None:
 
 @contextlib.asynccontextmanager
 async def serve(*configs: ZoneConfig):
-    """Runs zones on the current event loop; yields them when all of them listen."""
+    """Run zones on the current event loop; yield them when all of them listen."""
     executor = ThreadPoolExecutor(max_workers=16, thread_name_prefix="hypervisor")
     zones = [Zone(config, executor) for config in configs]
     started: list[Zone] = []

@@ -54,7 +54,7 @@ _EXPECTED = {
 
 
 def _tokens(text: bytes) -> Iterator[tuple[str, str, int, int, int]]:
-    """Yields (token, string, line, first column, last column); columns count bytes over the whole text, as oned's do."""
+    """Yield (token, string, line, first column, last column); columns count bytes over the whole text, as oned's do."""
     position, line, last, value = 0, 0, 1, False
     while position < len(text):
         best, token = 1, "UNMATCHED"  # an unmatched character is skipped silently
@@ -85,11 +85,11 @@ class Template:
 
     # -- reading and changing -----------------------------------------------------------------------------------
     def get(self, name: str, default: str = "") -> str:
-        """The first single value of that name."""
+        """Return the first single value of that name."""
         return next((v for n, v in self.pairs if n == name and isinstance(v, str)), default)
 
     def vector(self, name: str) -> dict[str, str] | None:
-        """The first vector of that name."""
+        """Return the first vector of that name."""
         return next((v for n, v in self.pairs if n == name and isinstance(v, dict)), None)
 
     def vectors(self, name: str) -> list[dict[str, str]]:
@@ -161,7 +161,7 @@ class Template:
         )
 
     def text(self) -> str:
-        """The template as text that parses back to it."""
+        """Return the template as text that parses back to it."""
         lines = []
         for name, value in self.sorted():
             if isinstance(value, dict):

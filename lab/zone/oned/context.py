@@ -55,7 +55,7 @@ def is_yes(value: str | None) -> bool:
 
 
 def resolve(one: Oned, vm: Entity) -> None:
-    """Fills the VM's CONTEXT at allocation. Raises OneError when a variable cannot be parsed or TOKEN has no OneGate."""
+    """Fill the VM's CONTEXT at allocation. Raises OneError when a variable cannot be parsed or TOKEN has no OneGate."""
     context = vm.template.vector("CONTEXT")
     if context is None:
         return
@@ -87,7 +87,7 @@ def add_network(one: Oned, vm: Entity, context: dict[str, str]) -> None:
 
 
 def substitute(one: Oned, vm: Entity, text: str) -> str:
-    """Expands the variables of `text`; raises OneError with the real parser's words (value_rendering_matrix.json)."""
+    """Expand the variables of `text`; raises OneError with the real parser's words (value_rendering_matrix.json)."""
     out: list[str] = []
     try:
         _expand(one, vm, text, out)
@@ -204,13 +204,13 @@ def _lookup(one: Oned, vm: Entity, seen: list[tuple[str, str]]) -> str:
 
 
 def token_of(one: Oned, vm: Entity) -> str:
-    """The VM's OneGate token: 16 bytes in base64, as long as the real one."""
+    """Return the VM's OneGate token: 16 bytes in base64, as long as the real one."""
     message = f"{vm.id}:{vm.data['stime']}".encode()
     return base64.b64encode(hmac.new(one.store.value("secret").encode(), message, hashlib.sha256).digest()[:16]).decode()
 
 
 def files(one: Oned, vm: Entity) -> Mapping[str, bytes]:
-    """The files of the context disk; none without CONTEXT."""
+    """Return the files of the context disk; none without CONTEXT."""
     context = vm.template.vector("CONTEXT")
     if context is None:
         return {}

@@ -76,7 +76,7 @@ _TYPES = {
 
 
 def method(name: str, *parameters: t.Any, write: bool = False, federated: bool = False) -> Callable:
-    """Registers `function(one, user, *arguments)` as an XML-RPC method."""
+    """Register `function(one, user, *arguments)` as an XML-RPC method."""
 
     def register(function: Callable) -> Callable:
         METHODS[name] = Method(name, function, parameters, write or federated, federated)
@@ -86,7 +86,7 @@ def method(name: str, *parameters: t.Any, write: bool = False, federated: bool =
 
 
 def bind(spec: Method, arguments: tuple[t.Any, ...]) -> list[t.Any]:
-    """Checks number and types as xmlrpc-c does; surplus arguments are ignored. Raises Fault -501."""
+    """Check number and types as xmlrpc-c does; surplus arguments are ignored. Raises Fault -501."""
     bound = []
     for index, parameter in enumerate(spec.parameters):
         kind, optional = (parameter[0], True) if isinstance(parameter, tuple) else (parameter, False)
@@ -117,7 +117,7 @@ class Oned:
 
     # -- calls --------------------------------------------------------------------------------------------------
     def call(self, user: Entity, name: str, *arguments: t.Any) -> t.Any:
-        """Runs a method of this zone as `user`. Raises OneError with the method's name in front of the text."""
+        """Run a method of this zone as `user`. Raises OneError with the method's name in front of the text."""
         spec = METHODS[name]
         try:
             if self.down:
@@ -176,7 +176,7 @@ class Oned:
         )
 
     def authorize(self, user: Entity, *wanted: tuple[Entity, str]) -> None:
-        """Each (entity, operation) must be allowed; the error names all that are not."""
+        """Raise OneError unless each (entity, operation) is allowed; it names all that are not."""
         refused = [
             f"Not authorized to perform {operation} {KINDS[entity.kind][1]} [{entity.id}]"
             for entity, operation in wanted
@@ -195,7 +195,7 @@ class Oned:
         return entity
 
     def visible(self, user: Entity, kind: str, filter_flag: int = -2, start: int = -1, end: int = -1) -> list[Entity]:
-        """A pool as oned lists it: descending ids. Filter: -4 group, -3 own, -2 all, -1 own and groups', >=0 that user."""
+        """Return a pool as oned lists it: descending ids. Filter: -4 group, -3 own, -2 all, -1 own and groups', >=0 that user."""
         groups = user.data.get("groups", [])
         chosen = []
         for entity in reversed(list(self.store.all(kind))):

@@ -78,7 +78,7 @@ class Federation:
             self.changed()
 
     def _new_password(self, password: str) -> None:
-        """The auth file was written anew since the last start."""
+        """Take the password of an auth file that was written anew since the last start."""
         admin = self.one.find("user", 0)
         admin.data["password"] = digest(password)
         self.one.store.put(admin)
@@ -91,7 +91,7 @@ class Federation:
             await self._session.close()
 
     def _address(self) -> str:
-        """The address under which the others reach this zone when it listens on all of them."""
+        """Return the address under which the others reach this zone when it listens on all of them."""
         host = self.config.listen["xmlrpc"][0]
         if host not in ("0.0.0.0", "::", ""):
             return host
@@ -123,7 +123,7 @@ class Federation:
             raise Fault(fault.faultCode, fault.faultString) from None
 
     async def forward(self, name: str, session: str, arguments: tuple) -> t.Any:
-        """A slave's write, done by the master. Raises OneError with the master's text."""
+        """Have the master do a slave's write. Raises OneError with the master's text."""
         assert self.config.master
         try:
             answer = await self._call(self.config.master, name, (session, *arguments))
@@ -134,7 +134,7 @@ class Federation:
         return answer[1]
 
     async def tell_master(self, session: str, before: str) -> None:
-        """A slave changed its own zone record, which was `before`: the master has to know, or it did not happen."""
+        """Tell the master that a slave changed its own zone record, which was `before`; else it did not happen."""
         zone = self.one.find("zone", self.config.zone_id)
         try:
             await self.forward("lab.federation.zone", session, (zone.dump(),))
@@ -144,7 +144,7 @@ class Federation:
 
     # -- replication --------------------------------------------------------------------------------------------
     def changed(self, lag: float = 0.0) -> None:
-        """The federated state of the master is new: push it."""
+        """Push the master's federated state, which is new."""
         if self.is_slave:
             return
         self.one.store.set_value("fedlog", self.one.store.value("fedlog", 0) + 1)
@@ -183,7 +183,7 @@ class Federation:
             self._pushing.discard(number)
 
     def replicate(self, state: dict[str, t.Any]) -> int:
-        """The slave's side of a push."""
+        """Take the state that the master pushes."""
         if not self.is_slave:
             raise OneError("Cannot replicate federate log records on federation master", ACTION)
         store = self.one.store
@@ -198,7 +198,7 @@ class Federation:
         return state["index"]
 
     async def _join(self) -> None:
-        """A slave with an empty database introduces itself to the master, until it is heard."""
+        """Introduce a slave with an empty database to its master, until it is heard."""
         while True:
             session = ":".join(self._credentials)
             arguments = (session, self.config.zone_id, self.config.name, self.endpoint)

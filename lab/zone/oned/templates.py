@@ -62,7 +62,7 @@ def delete(one: Oned, user: Entity, number: int, recursive: bool) -> int:
 
 @method("one.template.instantiate", "int", ("string", ""), ("bool", False), ("string", ""), ("bool", False), write=True)
 def instantiate(one: Oned, user: Entity, number: int, name: str, hold: bool, text: str, persistent: bool) -> int:
-    """The extra template replaces attributes of the VM template, name by name."""
+    """Let the extra template replace attributes of the VM template, name by name."""
     source = one.find("template", number)
     extra = parse_template(text, INTERNAL)
     template = source.template.copy()

@@ -94,7 +94,7 @@ class VmLifecycle:
 
     # -- start and stop of the zone -----------------------------------------------------------------------------
     def start(self) -> None:
-        """Takes up every VM that was on its way when the zone stopped."""
+        """Take up every VM that was on its way when the zone stopped."""
         for vm in self.one.store.all("vm"):
             state, lcm = vm.data["state"], vm.data["lcm"]
             if state == PENDING:
@@ -204,7 +204,7 @@ class VmLifecycle:
                 record["eetime"] = now()
 
     def machine(self, vm: Entity) -> Machine:
-        """The VM as the hypervisor takes it."""
+        """Return the VM as the hypervisor takes it."""
         nics = tuple(Nic(mac=nic["MAC"], bridge=nic["BRIDGE"]) for nic in vm.template.vectors("NIC") if "MAC" in nic)
         disk = vm.template.vector("DISK") or {}
         return Machine(
@@ -302,7 +302,7 @@ class VmLifecycle:
         return action in _ACTIONS
 
     def act(self, vm: Entity, action: str, user: Entity) -> str:
-        """Starts an action; answers oned's words when the VM is in the wrong state for it, else ''."""
+        """Start an action; return oned's words when the VM is in the wrong state for it, else ''."""
         state, lcm = vm.data["state"], vm.data["lcm"]
         shown = names(vm.data)[1] if state == ACTIVE else names(vm.data)[0]
         wrong = f"This action is not available for state {shown}"
@@ -374,7 +374,7 @@ class VmLifecycle:
         self._run(vm, self._boot(vm, BOOT))
 
     async def _reconcile(self) -> None:
-        """What monitoring does: a guest that died is POWEROFF."""
+        """Do what monitoring does: a guest that died is POWEROFF."""
         while True:
             await self._pause("reconcile")
             for vm in list(self.one.store.all("vm")):

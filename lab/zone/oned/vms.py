@@ -45,7 +45,7 @@ _RULES = tuple(
 
 # -- allocation ---------------------------------------------------------------------------------------------------
 def create_vm(one: Oned, user: Entity, template: Template, name: str, source_name: str, hold: bool) -> int:
-    """A VM from a merged template, in PENDING or HOLD. A VM that cannot be made uses up no id."""
+    """Make a VM from a merged template, in PENDING or HOLD. A VM that cannot be made uses up no id."""
     number = one.store.value("next:vm", 0)
     vm = Entity("vm", number, name or f"{source_name}-{number}", user.id, user.gid)
     vm.data = {
@@ -202,8 +202,10 @@ def _is_number(text: str) -> bool:
 
 # -- XML ----------------------------------------------------------------------------------------------------------
 def vm_xml(one: Oned, vm: Entity, *, whole: bool = True) -> str:
-    """As one.vm.info answers it; with `whole` false as one.vmpool.infoextended does: without the monitoring and with
-    the last history record only."""
+    """Return a VM as one.vm.info answers it.
+
+    With `whole` false it is as in one.vmpool.infoextended: without the monitoring and with the last history record only.
+    """
     d = vm.data
     poll = d["last_poll"] if whole else 0
     monitoring = ""
@@ -271,7 +273,7 @@ def pool_extended(one: Oned, user: Entity, *arguments) -> str:
 
 @method("one.vm.update", "int", "string", ("int", 0), write=True)
 def update(one: Oned, user: Entity, number: int, text: str, append: int) -> int:
-    """Changes the user template; OneFlow hears of the raw text (its ready gate matches in it)."""
+    """Change the user template; OneFlow hears of the raw text (its ready gate matches in it)."""
     vm = one.get(user, "vm", number, "MANAGE")
     new = parse_template(text, ACTION)
     if append == 1:

@@ -33,7 +33,7 @@ INHERITED = (
 
 
 def make_vnet(one: Oned, seed: dict[str, t.Any]) -> Entity:
-    """A network from the configuration's seed, see lab.zone.config."""
+    """Make a network from the configuration's seed, see lab.zone.config."""
     ranges = [(seed["first_ip"], int(seed["size"]))]
     fixed = seed.get("fixed")
     if fixed is None and seed.get("network"):
@@ -61,7 +61,7 @@ def mac_of(address: str) -> str:
 
 
 def lease(one: Oned, vnet: Entity, owner: list, wanted_ip: str = "") -> tuple[int, str]:
-    """Leases an address to `owner` (["VM", id] or ["VNET", id]); answers (address range id, address)."""
+    """Lease an address to `owner` (["VM", id] or ["VNET", id]); return (address range id, address)."""
     for number, span in enumerate(vnet.data["ranges"]):
         first, size = ipaddress.ip_address(span["first"]), span["size"]
         if wanted_ip:
@@ -173,5 +173,5 @@ def delete(one: Oned, user: Entity, number: int) -> int:
 
 @method("one.vntemplate.instantiate", "int", ("string", ""), ("string", ""), write=True)
 def instantiate_template(one: Oned, user: Entity, number: int, name: str, text: str) -> int:
-    """A lab zone has no virtual network templates."""
+    """Refuse: a lab zone has no virtual network templates."""
     raise OneError(f"Error getting virtual network template [{number}].", NO_EXISTS, number)

@@ -115,7 +115,7 @@ def enable(one: Oned, user: Entity, number: int, on: bool) -> int:
 
 @method("one.zone.addserver", "int", "string", write=True)
 def add_server(one: Oned, user: Entity, number: int, text: str) -> int:
-    """A server of the zone's HA cluster: kept and shown, nothing more (not recorded)."""
+    """Keep and show a server of the zone's HA cluster, nothing more (not recorded)."""
     zone = _own(one, user, number, "Servers have to be added through")
     server = parse_template(text, ACTION).vector("SERVER")
     if server is None:

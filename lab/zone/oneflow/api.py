@@ -46,7 +46,7 @@ def route(verb: str, path: str) -> Callable:
 
 
 def pretty(value: t.Any, indent: str = "") -> str:
-    """JSON as Ruby's pretty_generate writes it, empty arrays and hashes on several lines."""
+    """Return JSON as Ruby's pretty_generate writes it, empty arrays and hashes on several lines."""
     if isinstance(value, dict):
         if not value:
             return "{\n" + indent + "}"
@@ -298,7 +298,7 @@ class FlowApi:
         return 200, self._shown(user, to_i(number), TEMPLATE_TYPE)
 
     def _update(self, user: Entity, number: int, text: t.Any, *, append: bool) -> str | None:
-        """Writes a template's body; answers the name of an immutable attribute that would change."""
+        """Write a template's body; return the name of an immutable attribute that would change."""
         body = json.loads(get_document(self.one, user, number, TEMPLATE_TYPE).template.get("BODY"))
         if not isinstance(text, str):
             raise RubyError("no implicit conversion of Hash into String")
@@ -413,7 +413,7 @@ def _octet(octet: t.Any) -> list[int]:
 
 
 def _check_inputs(inputs: t.Any, values: t.Any) -> None:
-    """Only the presence of every declared key is checked, optional ones included."""
+    """Check the presence of every declared key, optional ones included, and nothing else."""
     if not inputs:
         return
     if values is None:

@@ -59,7 +59,7 @@ def validate_role(role: t.Any) -> None:
 
 
 def validate(template: t.Any) -> None:
-    """Checks and completes a service template in place. Raises ParseError or RubyError."""
+    """Check and complete a service template in place. Raises ParseError or RubyError."""
     schema.check_object(template, {"properties": _TEMPLATE}, "")
     schema.validate_values(template["roles"])
 
@@ -95,7 +95,7 @@ def _check(inputs: t.Any, values: t.Any) -> None:
 
 
 def merge_instantiation(body: dict, merge: dict) -> dict:
-    """The body of a new service, with the values in the text of its roles."""
+    """Return the body of a new service, with the values in the text of its roles."""
     service = _merge(copy.deepcopy(body), copy.deepcopy(merge))
     everywhere = service.get("custom_attrs_values") or {}
     for role in service["roles"]:
@@ -128,7 +128,7 @@ def _resolve(text: str, values: dict[str, t.Any]) -> str:
 
 
 def resolve_networks(body: dict) -> None:
-    """Puts the ids of the networks in the place of their names, once they are known."""
+    """Put the ids of the networks in the place of their names, once they are known."""
     networks = {name: net for entry in body.get("networks_values") or [] for name, net in entry.items()}
     for role in body["roles"]:
         if text := role.get("vm_template_contents"):

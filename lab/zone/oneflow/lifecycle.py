@@ -56,7 +56,7 @@ class ServiceLifecycle:
 
     # -- start and stop -----------------------------------------------------------------------------------------
     def start(self) -> None:
-        """Takes up the services that were on their way, and watches those that run."""
+        """Take up the services that were on their way, and watch those that run."""
         for document in list(self.one.store.all("document")):
             if document.data["type"] != 100:
                 continue
@@ -74,7 +74,7 @@ class ServiceLifecycle:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _guard(self, step: Callable[[], t.Any]) -> None:
-        """A step that runs in the background: its errors go to the log of the server only."""
+        """Run a step in the background: its errors go to the log of the server only."""
         try:
             step()
         except (FlowError, RubyError) as error:
@@ -387,8 +387,10 @@ class ServiceLifecycle:
         nodes: list[int],
         result: Result,
     ) -> bool:
-        """Runs `poll` at once and whenever nothing wanted was heard for wait_timeout, `take` for every event, until no
-        node is left. Only a poll that is not the first one sees a failure: it ends the wait with False."""
+        """Run `poll` at once and whenever nothing wanted was heard for wait_timeout, `take` for every event, until no node is left.
+
+        Only a poll that is not the first one sees a failure: it ends the wait with False.
+        """
         queue: asyncio.Queue = asyncio.Queue()
         entry = (wanted, queue)
         self._queues.append(entry)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 
 def deep_merge(target: dict, other: dict, *, arrays: bool = True) -> dict:
-    """A new dict: hashes are merged, arrays joined (equal hashes once) when `arrays`, everything else is replaced."""
+    """Return a new dict: hashes are merged, arrays joined (equal hashes once) when `arrays`, everything else is replaced."""
     merged = dict(target)
     for key, value in other.items():
         current = merged.get(key)
@@ -32,7 +32,7 @@ def deep_merge(target: dict, other: dict, *, arrays: bool = True) -> dict:
 
 
 def to_raw(content: dict[str, t.Any]) -> str:
-    """A hash as template text, the way OneFlow writes it."""
+    """Return a hash as template text, the way OneFlow writes it."""
     text = ""
     for key, value in content.items():
         if isinstance(value, dict):
@@ -56,8 +56,10 @@ def to_s(value: t.Any) -> str:
 
 
 def merge_instantiation(body: dict, merge_template: dict) -> dict:
-    """The body of a new service: `merge_template` over the service template's body. Roles are matched by name, unknown
-    ones are ignored; networks_values replace those of the same network."""
+    """Return the body of a new service: `merge_template` over the service template's body.
+
+    Roles are matched by name, unknown ones are ignored; networks_values replace those of the same network.
+    """
     body, extra = copy.deepcopy(body), copy.deepcopy(merge_template)
     networks = extra.get("networks_values") or []
     if networks:
@@ -82,7 +84,7 @@ def merge_instantiation(body: dict, merge_template: dict) -> dict:
 
 
 def fill_contents(body: dict) -> None:
-    """Puts inputs and networks into the template_contents of every role: KEY and CONTEXT[KEY]="$KEY"."""
+    """Put inputs and networks into the template_contents of every role: KEY and CONTEXT[KEY]="$KEY"."""
     inputs, networks = body.get("user_inputs_values") or {}, body.get("networks_values") or []
     for role in body["roles"]:
         contents = role.get("template_contents") or {}
@@ -102,7 +104,7 @@ def fill_contents(body: dict) -> None:
 
 
 def evaluate(text: str, parents: list[str], look_up: Callable[[str, list[str]], str | None]) -> str:
-    """Replaces ``${parent.PATH}`` by what a VM of the parent role has there; anything else in ``${}`` vanishes."""
+    """Replace ``${parent.PATH}`` by what a VM of the parent role has there; anything else in ``${}`` vanishes."""
     for expression in re.findall(r"\$\{(.*?)\}", text):
         parent, *path = expression.split(".")
         found = look_up(parent, path) if parent in parents else None

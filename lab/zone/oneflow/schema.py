@@ -21,7 +21,7 @@ class RubyError(Exception):
 
 
 def parse_json(text: str) -> t.Any:
-    """As Ruby's JSON.parse; the error text shows all that was left to parse."""
+    """Parse as Ruby's JSON.parse does; the error text shows all that was left to parse."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -158,7 +158,7 @@ def validate_role(role: dict) -> None:
 
 
 def validate(template: t.Any) -> None:
-    """Checks and completes a service template in place. Raises ParseError or RubyError."""
+    """Check and complete a service template in place. Raises ParseError or RubyError."""
     if not isinstance(template, dict):
         where = "\n\n            body.key?('roles') && body['roles'].all? do |role|\n                ^^^^^"
         shown = compact(template)
@@ -173,7 +173,7 @@ def validate(template: t.Any) -> None:
 
 
 def validate_values(roles: list[dict]) -> None:
-    """What the schema cannot say."""
+    """Check what the schema cannot say. Raises ParseError."""
     names: set[str] = set()
     for role in roles:
         if role["name"] in names:
@@ -271,6 +271,6 @@ def _convert_contents(text: str) -> dict[str, t.Any]:
 
 
 def to_i(value: t.Any) -> int:
-    """Ruby's to_i: the number at the start of a string, else 0."""
+    """Return what Ruby's to_i does: the number at the start of a string, else 0."""
     match = re.match(r"\s*([+-]?\d+)", str(value)) if value is not None and not isinstance(value, bool) else None
     return int(match.group(1)) if match else 0

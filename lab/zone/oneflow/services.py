@@ -140,8 +140,11 @@ class Role:
         self.body["cardinality"] = wanted
 
     def scale(self, wanted: int, force: t.Any) -> None:
-        """Sets the cardinality within min_vms and max_vms. `force` goes through JSON text, as in the real server:
-        without it the text is broken and the request ends in an error of Ruby."""
+        """Set the cardinality within min_vms and max_vms.
+
+        `force` goes through JSON text, as in the real server: without it the text is broken and the request ends in an
+        error of Ruby.
+        """
         shown = "" if force is None else str(force).lower() if isinstance(force, bool) else str(force)
         text = f'{{ "cardinality" : {wanted},\n  "force" : {shown} }}'
         try:
@@ -161,7 +164,7 @@ class Role:
 
     # -- VMs ----------------------------------------------------------------------------------------------------
     def deploy(self) -> list[int]:
-        """Makes the VMs that are missing; raises FlowError at the first that cannot be made."""
+        """Make the VMs that are missing. Raises FlowError at the first that cannot be made."""
         missing = self.cardinality - len(self.body["nodes"])
         if missing <= 0:
             return []
@@ -212,7 +215,7 @@ class Role:
         return None
 
     def shutdown(self, *, recover: bool = False) -> list[int]:
-        """Terminates the surplus nodes, or all when there is no surplus; raises FlowError when one refuses."""
+        """Terminate the surplus nodes, or all when there is no surplus. Raises FlowError when one refuses."""
         service = self.service
         surplus = len(self.body["nodes"]) - self.cardinality
         count = surplus if surplus else len(self.body["nodes"])
@@ -266,8 +269,9 @@ class Role:
         return released
 
     def recover_deploy(self, report: bool) -> list[int] | None:
-        """Retries failed VMs, resumes others, makes missing ones; the VMs to wait for. None when making one failed:
-        the real server then waits for nothing, and the service stays as it is."""
+        """Retry failed VMs, resume others, make missing ones; return the VMs to wait for.
+
+        None when making one failed: the real server then waits for nothing, and the service stays as it is."""
         waiting = []
         for vm in self.node_ids():
             data = self.service.one.find("vm", vm).data
@@ -314,7 +318,7 @@ class Role:
 
 
 def _descend(found: t.Any, step: str) -> t.Any:
-    """The first element of that name, at any depth."""
+    """Return the first element of that name, at any depth."""
     if isinstance(found, list):
         return next((hit for item in found if (hit := _descend(item, step)) is not None), None)
     if not isinstance(found, dict):
@@ -379,7 +383,7 @@ class Service:
         self.call("one.document.delete", self.id)
 
     def empty(self, role: Role) -> bool:
-        """Whether an automatic deletion is due: the last node of the last role is gone."""
+        """Tell whether an automatic deletion is due: the last node of the last role is gone."""
         if not self.body.get("automatic_deletion") or role.body["nodes"]:
             return False
         return not any(other.body["nodes"] for other in self.roles.values())
@@ -414,7 +418,7 @@ class Service:
 
     # -- networks -----------------------------------------------------------------------------------------------
     def networks(self, *, deploy: bool) -> list[int]:
-        """Networks to wait for. One that was never made counts as network 0: the real server waits for that.
+        """Return the networks to wait for. One that was never made counts as network 0: the real server waits for that.
 
         Raises RubyError for a reservation without `extra`, which has false for its id.
         """
@@ -455,7 +459,7 @@ class Service:
 
     # -- updates ------------------------------------------------------------------------------------------------
     def replace(self, text: str, append: bool) -> None:
-        """PUT /service. Raises FlowError for an immutable value."""
+        """Do PUT /service. Raises FlowError for an immutable value."""
         if self.state in TRANSIENT or self.state.startswith("FAILED_"):
             raise FlowError(f"Service cannot be updated in state: {self.state}")
         new = parse_json(text)

@@ -136,7 +136,7 @@ class GateApi:
         return {"VM": {**head, "USER_TEMPLATE": attributes, "TEMPLATE": nics}}
 
     def _service(self, source: Entity, wanted: int, extended: bool) -> dict[str, t.Any]:
-        """The service of `source`, when the VM `wanted` is in it."""
+        """Return the service of `source`, when the VM `wanted` is in it."""
         number = source.user_template.get("SERVICE_ID")
         if not re.fullmatch(r"\d+", number):
             raise Halt(400, "Empty or invalid SERVICE_ID")

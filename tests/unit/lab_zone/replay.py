@@ -221,7 +221,7 @@ class Replay:
             connection.close()
 
     def _current(self, recording: Recording, text: str) -> str:
-        """A document that is sent back whole has to carry the times of the live one."""
+        """Put the live times into a document that is sent back whole."""
         for recorded, live in self.times.items():
             text = text.replace(f'"registration_time": {recorded}', f'"registration_time": {live}')
         if recording.verb == "PUT" and recording.path.startswith("/service/") and '"log"' in text:
@@ -231,7 +231,7 @@ class Replay:
 
     # -- comparison ---------------------------------------------------------------------------------------------
     def check(self, recording: Recording) -> str:
-        """Sends the request; answers what differs, or ''."""
+        """Send the request; return what differs, or ''."""
         name = recording.key.replace("/", "_")
         getattr(self.story, f"before_{name}", lambda: None)()
         differs = self._attempt(recording)
@@ -307,7 +307,7 @@ _GATE = (
 
 
 def normal(kind: str, text: str, addresses: dict[str, str]) -> str:
-    """An answer without what cannot be the same twice."""
+    """Return an answer without what cannot be the same twice."""
     for live, recorded in addresses.items():
         text = text.replace(live, recorded)
     for pattern, replacement in {"xmlrpc": _XML, "oneflow": _JSON, "onegate": _GATE}[kind]:
@@ -324,7 +324,7 @@ def normal(kind: str, text: str, addresses: dict[str, str]) -> str:
 
 
 def replay(folder: Path, report: Callable[[str], None] = lambda line: None) -> dict[str, str]:
-    """Key of every recording -> what differs, '' when nothing does."""
+    """Return what differs by key of the recording, '' where nothing does."""
     base = {"name": "base", "image": "alpine", "cpu": "0.1", "memory": 64, "vcpu": 1, "nic": "private"}
     with running() as (runner, _):
         zones: dict[str, t.Any] = {}

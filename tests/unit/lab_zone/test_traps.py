@@ -25,7 +25,7 @@ def template(zone, *roles, **more):
 
 
 def instantiate(zone, *roles, merge=None, **more):
-    """The status and the answer; a number in the place of the answer when there is a service."""
+    """Return the status and the answer; a number in the place of the answer when there is a service."""
     status, answer = template(zone, *roles, **more)
     assert status == 201, answer
     action = {"action": {"perform": "instantiate", "params": {"merge_template": merge or {}}}}

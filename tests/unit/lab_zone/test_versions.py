@@ -12,7 +12,7 @@ ROUTES = "10.10.9.0/24 via 10.0.0.1"
 
 
 def guest(tmp_path, version, contents):
-    """The CONTEXT, in lines, of a VM whose role has these contents (text or mapping, as the version has them)."""
+    """Return the CONTEXT, in lines, of a VM whose role has these contents (text or mapping, as the version has them)."""
     with zones.running(zones.config(tmp_path, "zone", version=version)) as (_, (zone,)):
         names = ("template_id", "template_contents") if version.startswith("7") else ("vm_template", "vm_template_contents")
         role = {"name": "app", "cardinality": 1, names[0]: 0, names[1]: contents, "type": "vm"}
