@@ -24,13 +24,13 @@ options:
   id:
     description: Only the service with this id.
     type: int
+  owner:
+    description: Name or id of the user whose service RV(selected) is to be; see O(oneflower.federation.oneflow_service#module:owner).
+    type: str
   vms:
     description: Whether to read the VMs too. Without them nodes have only their id and name.
     type: bool
     default: true
-seealso:
-  - module: oneflower.federation.oneflow_service
-  - module: oneflower.federation.one_vm_info
   wait_attributes:
     description:
       - User attributes that a VM of each service found must show. The services are read again until one does, or until
@@ -41,6 +41,9 @@ seealso:
     description: Seconds to wait for O(wait_attributes) at most.
     type: float
     default: 0.0
+seealso:
+  - module: oneflower.federation.oneflow_service
+  - module: oneflower.federation.one_vm_info
 """
 
 EXAMPLES = r"""
@@ -56,6 +59,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+selected:
+  description:
+    - Id of the service that M(oneflower.federation.oneflow_service) works with for that name, or the O(id). Null without either,
+      and where there is none or more than one.
+  returned: success
+  type: int
 services:
   description: The services, ordered by id; empty when there is none.
   returned: success

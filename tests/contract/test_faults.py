@@ -8,8 +8,9 @@ import time
 
 import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import transport
-from contract_run import clients, until
-from contract_stub import Stub, http, slowly
+
+from tests.contract.contract_run import clients, until
+from tests.contract.contract_stub import Stub, http, slowly
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("clean")]
 TIMEOUT = 0.3
@@ -118,11 +119,11 @@ def _service(run, name, target):
 CUTS = {
     "create template": ("oneflow", "^POST /service_template$", "oneflow_template", {"name": "t", "template": {"roles": []}}),
     "replace template": ("oneflow", "^PUT", "oneflow_template", {"name": "t", "template": {"roles": [], "description": "x"}}),
-    "chmod template": ("oneflow", "^POST .*/action", "oneflow_template", {"name": "t", "mode": "644"}),
+    "chmod template": ("oned", "document.chmod", "oneflow_template", {"name": "t", "mode": "644"}),
     "delete template": ("oneflow", "^DELETE", "oneflow_template", {"name": "t", "state": "absent"}),
     "scale": ("oneflow", "/scale$", "oneflow_service", {"name": "s", "roles": [{"name": "app", "cardinality": 2}]}),
-    "rename service": ("oneflow", "^POST .*/action", "oneflow_service", {"name": "s", "new_name": "s2"}),
-    "add role": ("oneflow", "/role_action$", "oneflow_service", {"name": "s", "roles": [{"name": "b", "template_id": 0}]}),
+    "rename service": ("oned", "document.rename", "oneflow_service", {"name": "s", "new_name": "s2"}),
+    "add role": ("oneflow", "/role_action", "oneflow_service", {"name": "s", "roles": [{"name": "b", "template_id": 0}]}),
     "create zone": ("oned", "zone.allocate", "onezone", {"name": "z", "zone_endpoint": NOWHERE}),
     "merge attributes": ("oned", "vm.update", "one_vm_attributes", {"attributes": {"A": "1"}}),
 }
@@ -199,13 +200,6 @@ def test_a_wait_outlives_a_restart(run, target, name, component):
     finally:
         thread.join()
     assert done["service"]["state"] == "RUNNING" and any("waiting on" in line for line in done["_progress"])
-
-
-@pytest.fixture
-def vm_fault(target):
-    failures = target.a.lab.one.vms.failures
-    yield lambda step, times=1: failures.append({"step": step, "match": "", "times": times})
-    failures.clear()
 
 
 def _gated_body(target):

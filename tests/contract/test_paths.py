@@ -4,17 +4,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-import yaml
-from contract_run import PREFIX
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.contract.contract_play import ROOT, play
+from tests.contract.contract_run import PREFIX
+
 pytestmark = pytest.mark.once
 SECRET = "s3cret-in-a-play"
 ENDPOINT = "http://127.0.0.1:1/RPC2"
@@ -59,63 +55,7 @@ def tasks(target) -> list[tuple[str, dict, dict]]:
 
 @pytest.fixture(scope="module")
 def results(target, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("paths")
-    auth = folder / "one_auth"
-    auth.touch(0o600)
-    auth.write_text(f"{target.a.username}:{target.a.password}\n")
-    steps: list[dict] = []
-    for number, (module, options, keywords) in enumerate(tasks(target)):
-        steps.append(
-            {
-                "name": f"Task {number}",
-                f"oneflower.federation.{module}": options,
-                **keywords,
-                "register": f"r{number}",
-                "ignore_errors": True,
-            }
-        )
-    everything = "[" + ", ".join(f"r{number}" for number in range(len(steps))) + "]"
-    steps.append(
-        {
-            "name": "Write the results",
-            "connection": "ansible.builtin.local",
-            "ansible.builtin.copy": {
-                "dest": f"{folder}/{{{{ inventory_hostname }}}}.json",
-                "mode": "0600",
-                "content": "{{ (" + everything + ") | to_json }}",
-            },
-        }
-    )
-    connection = {"endpoint": target.a.endpoint, "oneflow_endpoint": target.a.oneflow, "auth_file": str(auth), **target.a.tls}
-    play = {
-        "name": "Run everything on both paths",
-        "hosts": "all",
-        "gather_facts": False,
-        "tasks": steps,
-        "module_defaults": {"group/oneflower.federation.opennebula": connection},
-    }
-    (folder / "play.yml").write_text(yaml.safe_dump([play], sort_keys=False, allow_unicode=True))
-    (folder / "ansible.cfg").write_text("[defaults]\nretry_files_enabled = false\n")
-    hosts = {host: f"{PREFIX}{host}-" for host in ("local", "shipped")}
-    inventory = folder / "hosts"
-    inventory.write_text("".join(f"{host} ansible_connection={host} prefix={prefix}\n" for host, prefix in hosts.items()))
-    environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith(("ONE", "ANSIBLE", "CONTRACT"))},
-        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build/collections"),
-        "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests/unit/opennebula/connection"),
-        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
-        "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-        "ANSIBLE_PIPELINING": "1",
-        "NO_COLOR": "1",
-    }
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), str(folder / "play.yml")]
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=600, check=False, stdin=subprocess.DEVNULL
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = {host: json.loads((folder / f"{host}.json").read_text()) for host in hosts}
-    return {**found, "output": done.stdout + done.stderr}
+    return play(target, tmp_path_factory.mktemp("paths"), tasks(target))
 
 
 NUMBERS = ("fedlog_index", "id", "vm_id", "vm_ids", "timestamp", "registration_time", "service_id", "SERVICE_ID")

@@ -48,7 +48,10 @@ def results():
     """Return what the modules return of a federation that is as planned."""
 
     def service(role, nodes):
-        return {"services": [{"id": 1, "state": "RUNNING", "roles": [{"name": role, "state": "RUNNING", "nodes": nodes}]}]}
+        return {
+            "selected": 1,
+            "services": [{"id": 1, "state": "RUNNING", "roles": [{"name": role, "state": "RUNNING", "nodes": nodes}]}],
+        }
 
     superlink = {
         "FL_READY": "YES",
@@ -123,7 +126,10 @@ PEER, PARTITION = "SuperNode verified the SuperLink", "partition is its own"
         (lambda o: o["zone-b"]["service"].update(services=[]), (SERVICE, "zone-b", "service.absent")),
         (lambda o: o["zone-b"].update(service={"msg": "refused"}), (SERVICE, "zone-b", "zone.unread")),
         (lambda o: o.pop("zone-b"), (SERVICE, "zone-b", "zone.unread")),
-        (lambda o: o["zone-b"]["service"].update(services=[{"id": 1}, {"id": 2}]), (SERVICE, "zone-b", "zone.unread")),
+        (
+            lambda o: o["zone-b"]["service"].update(services=[{"id": 1}, {"id": 2}], selected=None),
+            (SERVICE, "zone-b", "zone.unread"),
+        ),
         (lambda o: service_of(o, "zone-b").update(state="WARNING"), (SERVICE, "zone-b", "service.state")),
         (lambda o: service_of(o, "zone-b")["roles"][0]["nodes"].pop(), (SERVICE, "zone-b", "service.state")),
         (lambda o: attributes(o, "zone-a").update(FL_READY="NO"), (SUPERLINK, "zone-a", "superlink.unready")),

@@ -5,39 +5,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
-from ..documents import body_of
-from ..errors import NotFound
-from ..secrets import secret_values
-from ..services import describe, state_of, vm_ids
+from ..answers import to_int
+from ..errors import Ambiguous, NotFound
+from ..services import Service, by_name
 from ..session import Session
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str"},
     "id": {"type": "int"},
+    "owner": {"type": "str"},
     "vms": {"type": "bool", "default": True},
     "wait_attributes": {"type": "dict", "default": {}},
     "wait_timeout": {"type": "float", "default": 0.0},
 }
 RULES: dict[str, t.Any] = {"mutually_exclusive": [("name", "id")]}
 
-
 # Seconds between two readings while VMs do not show the attributes yet.
 INTERVAL = 1.0
 
 
 def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
-    """Return {changed, services}, ordered by id; services in state DONE are left out.
+    """Return {changed, services, selected}; services are ordered by id, those in state DONE are left out.
 
-    Reads again until every service has a VM that shows `wait_attributes`, and for `wait_timeout` at most.
+    `selected` is the id of the service that a task with this name works with, None where there is none or more than one. Reads
+    again until every service has a VM that shows `wait_attributes`, and for `wait_timeout` at most.
     """
-    deadline = session.deadline(params["wait_timeout"])
-    while True:
-        services = _services(params, session)
-        if all(_shows(service, params["wait_attributes"]) for service in services) or not deadline.left():
-            return {"changed": False, "services": services}
-        session.sleep(min(INTERVAL, deadline.left()))
+    result: dict[str, t.Any] = {}
+    for _left in session.ticks(session.deadline(params["wait_timeout"]), INTERVAL, INTERVAL):
+        result = _read(params, session)
+        if all(_shows(service, params["wait_attributes"]) for service in result["services"]):
+            break
+    return result
 
 
 def _shows(service: dict[str, t.Any], wanted: dict[str, t.Any]) -> bool:
@@ -45,17 +46,22 @@ def _shows(service: dict[str, t.Any], wanted: dict[str, t.Any]) -> bool:
     return not wanted or any(all(entry.get(name) == str(value) for name, value in wanted.items()) for entry in shown)
 
 
-def _services(params: dict[str, t.Any], session: Session) -> list[dict[str, t.Any]]:
+def _read(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
+    selected = params["id"]
     if params["id"] is not None:
         try:
             documents = [session.flow.service(params["id"])]
         except NotFound:
-            documents = []
+            documents, selected = [], None
     else:
         documents = [d for d in session.flow.services() if params["name"] in (None, d.get("NAME"))]
-    documents = [document for document in documents if state_of(document) != "DONE"]
-    ids = [number for document in documents for number in vm_ids(document)]
-    vms = session.vms_by_id(ids) if params["vms"] else {}
-    for document in documents:
-        session.secrets |= secret_values(body_of(document))
-    return sorted((describe(document, vms) for document in documents), key=lambda entry: entry["id"])
+        if params["name"] is not None:
+            with contextlib.suppress(Ambiguous):
+                found = by_name(documents, params["name"], caller=session.username, owner=params["owner"])
+                selected = None if found is None else to_int(found.get("ID"))
+    services = [Service.from_document(document) for document in documents]
+    services = sorted((service for service in services if service.state != "DONE"), key=lambda service: service.number)
+    for service in services:
+        session.learn(service.body)
+    vms = session.vms(number for service in services for number in service.vm_ids) if params["vms"] else {}
+    return {"changed": False, "services": [service.to_result(vms) for service in services], "selected": selected}
