@@ -67,7 +67,7 @@ sanity: .venv/.test collection ## ansible-test sanity of what ships; also on the
 
 .PHONY: bench-api
 bench-api: .venv/.test collection ## What a task on the OpenNebula APIs costs the controller, beside other modules
-	@.venv/bin/python benchmarks/api_tasks
+	@.venv/bin/python -m benchmarks.api_tasks
 
 .PHONY: bench-walkthrough
 bench-walkthrough: setup ## What the walkthrough takes on the lab, beside its critical path

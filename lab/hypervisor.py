@@ -10,32 +10,9 @@ import os
 import shutil
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from lab import hosts, network, topology
-
-
-@dataclass(frozen=True)
-class Nic:
-    """A network card: its MAC address and the bridge (the virtual network's BRIDGE) it is plugged into."""
-
-    mac: str
-    bridge: str
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A VM as the zone wants it: `zone` is its name (zone-b), `context` the files of the CONTEXT disk."""
-
-    zone: str
-    vm_id: int
-    name: str
-    image: str
-    nics: tuple[Nic, ...]
-    context: Mapping[str, bytes]
-
-
-_Machine = Machine  # inside the class below the name is its attribute
+from lab.zone.hypervisor import Machine
 
 
 def host(zone: str, vm_id: int) -> str:
@@ -45,9 +22,6 @@ def host(zone: str, vm_id: int) -> str:
 class NspawnHypervisor:
     """Every call blocks, may be repeated, and may come from several threads at once."""
 
-    Nic = Nic
-    Machine = Machine
-
     def __init__(self) -> None:
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
@@ -56,7 +30,7 @@ class NspawnHypervisor:
         with self._guard:
             return self._locks.setdefault(name, threading.Lock())
 
-    def start(self, machine: _Machine) -> None:
+    def start(self, machine: Machine) -> None:
         """Boot a VM; returns when its init was started."""
         name = host(machine.zone, machine.vm_id)
         site = topology.site(machine.zone.removeprefix("zone-"))
@@ -78,14 +52,6 @@ class NspawnHypervisor:
             temporary.write_bytes(content)
             temporary.chmod(0o600)
             temporary.rename(target)
-
-    def update_context(self, machine: _Machine) -> None:
-        """Change the CONTEXT of a running VM, and have the guest read it again."""
-        name = host(machine.zone, machine.vm_id)
-        with self._lock(name):
-            self._write_context(name, machine.context)
-            if hosts.leader(name):
-                hosts.enter(name, "systemd-run", "--quiet", "--collect", "/usr/local/sbin/lab-context", "reconfigure", check=False)
 
     def stop(self, zone: str, vm_id: int, *, hard: bool = False) -> None:
         """Power a VM off; its disk stays."""

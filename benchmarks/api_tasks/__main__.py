@@ -29,9 +29,8 @@ from pathlib import Path
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parent))
-from federation import ROOT, oned_url, oneflow_url, running
-from tasks import KINDS, Kind
+from benchmarks.api_tasks.federation import ROOT, oned_url, oneflow_url, running
+from benchmarks.api_tasks.tasks import KINDS, Kind
 
 FURTHER = {1: 5, 10: 2}  # zones: tasks in a play besides the first
 GOAL_MS, GOAL_TIMES = 25, 8
@@ -235,7 +234,7 @@ def processor() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python benchmarks/api_tasks", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.api_tasks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--zones", type=lambda text: [int(part) for part in text.split(",")], default=[1, 10, 100])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--forks", type=int, default=20)

@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+from lab.zone import harness as lab
+from lab.zone.server import Zone
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit" / "lab_zone")]
-
-import zones as lab  # noqa: E402
-
-from lab.zone.server import Zone  # noqa: E402
-
 SERVICE = "bench"
 USER, PASSWORD = "oneadmin", lab.PASSWORD
 ROLE = {"name": "supernode", "type": "vm", "template_id": 0, "cardinality": 1, "template_contents": {"FL_ROLE": "supernode"}}
@@ -34,15 +31,15 @@ def running(count: int, folder: Path) -> Iterator[list[Zone]]:
         for zone in found:
             _fill(zone)
         for zone in found:
-            lab.until(lambda zone=zone: _known(zone) == count, "a zone pool with every zone", 60)
+            lab.until(partial(_knows, zone, count), "a zone pool with every zone", 60)
         for zone in found:
             endpoint = f'ONEFLOW_ENDPOINT="{oneflow_url(zone)}"'
             lab.one(master, "one.zone.update", zone.config.zone_id, endpoint, 1)
         yield found
 
 
-def _known(zone: Zone) -> int:
-    return lab.one(zone, "one.zonepool.info").count("<ZONE>")
+def _knows(zone: Zone, count: int) -> bool:
+    return lab.one(zone, "one.zonepool.info").count("<ZONE>") == count
 
 
 def _fill(zone: Zone) -> None:

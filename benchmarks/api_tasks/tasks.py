@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from federation import PASSWORD, SERVICE, USER
+from benchmarks.api_tasks.federation import PASSWORD, SERVICE, USER
 
 OURS = {"endpoint": "{{ oned }}", "oneflow_endpoint": "{{ oneflow }}", "username": USER, "password": PASSWORD}
 THEIRS = {"api_url": "{{ oneflow }}", "api_username": USER, "api_password": PASSWORD, "service_name": SERVICE}

@@ -3,8 +3,8 @@
 
 Keys (all but ``name``, ``zone_id``, ``role``, ``auth_file``, ``database`` and ``listen`` are optional)::
 
-    name, zone_id, role ("master" | "slave" | "standalone"), version (default "7.4.0"; "6.10.5" speaks
-                        the older OneFlow, see lab.zone.flow_v6)
+    name, zone_id, role ("master" | "slave" | "standalone"), version (default "7.4.0"; see
+                        lab.zone.versions)
     master              XML-RPC URL of the federation master; a slave forwards writes of zones and users to it
     endpoint            XML-RPC URL under which the other zones reach this one (default: made from ``listen``)
     auth_file           file with ``oneadmin:password``
@@ -31,6 +31,8 @@ import dataclasses
 import json
 import typing as t
 from pathlib import Path
+
+from .versions import Facts, facts
 
 
 @dataclasses.dataclass
@@ -84,16 +86,17 @@ class ZoneConfig:
             raise ValueError(f"{self.name}: hypervisor must be nspawn or none, not {self.hypervisor!r}")
         if self.tls and {"cert", "key", "ca"} != set(self.tls):
             raise ValueError(f"{self.name}: tls needs cert, key and ca, nothing else")
+        facts(self.version)  # refuse what cannot be played
         self.hosts = self.hosts or [f"{self.name}-host"]
 
     @property
-    def old_flow(self) -> bool:
-        """Whether OneFlow is of the generation before 7."""
-        return self.version.startswith("6.")
+    def facts(self) -> Facts:
+        """What is particular to the version that the zone plays."""
+        return facts(self.version)
 
     @classmethod
     def from_dict(cls, raw: dict[str, t.Any]) -> ZoneConfig:
-        """Raises ValueError for what is not a zone configuration."""
+        """Read a configuration. Raises ValueError for what is none."""
         unknown = set(raw) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Faults that tests can inject, through an API of its own (``listen.admin``, bind it to loopback). Not OpenNebula.
+"""Faults that tests inject, through an API of its own (``listen.admin``, bind it to loopback). Not OpenNebula.
 
-``POST /faults`` with one rule: ``api`` ("oned" | "oneflow" | "onegate"), ``kind``, ``match`` (regex on "GET /service/1", for
-oned on the XML-RPC method; default: everything), ``times`` (how many requests; default: until removed) and
+``POST /faults`` with one rule: ``api`` ("oned" | "oneflow" | "onegate"), ``kind``, ``match`` (regex on what is asked: "GET
+/service/1", for an action "POST /service/1/action rename", for oned the XML-RPC method; default: everything), ``times`` (how many
+requests; default: until removed) and
 
 - slow: ``seconds`` before the right answer
 - silent: no answer, the connection stays open
 - cut: half of the right answer (nothing of one without a body), then the connection is closed
+- lost: the request is done, its answer never comes: the connection is closed
+- lie: nothing is done, and the answer says it was: 204 from OneFlow, the object's id from oned
 - status: ``status`` (500) with ``body``
 - html: an HTML page with ``status`` (502), as a proxy in front sends it
 - garbage: bytes that are neither JSON nor XML, with status 200
@@ -14,7 +17,19 @@ oned on the XML-RPC method; default: everything), ``times`` (how many requests; 
 
 ``DELETE /faults`` removes all; ``GET /faults`` lists them.
 
-``POST /vm-faults``: ``step`` ("boot" | "terminate"), ``match`` (regex on the VM's name), ``times`` (default 1).
+``POST /vm-faults``: ``step``, ``match`` (regex on the VM's name), ``times`` (default 1). Steps:
+
+- schedule: no host is found; the VM stays PENDING with a SCHED_MESSAGE until the scheduler has tried ``times`` times
+- boot: the driver fails, with ``error`` in the VM's ERROR where it is given; the VM is in BOOT_FAILURE
+- die: the VM runs, and is terminated at once by somebody
+- off: the VM runs, and powers itself off
+- terminate: the driver refuses; the VM goes on running
+- leak: OneFlow hears that the VM is gone, and it goes on running
+
+``DELETE /vm-faults`` removes all.
+
+``POST /service-state``: ``id``, ``state``, ``errors`` (lines for its log): the service and its roles are in that state, and nothing
+moves it on. ``GET /requests`` lists what was asked since ``DELETE /requests``, as ``match`` sees it, its API in front.
 ``POST /components``: ``name`` ("oned" | "oneflow" | "onegate"), ``state`` ("stopped" | "running"): its port is closed or opened.
 ``POST /counters``: {"document": 129, "vm": 70, ...}: the id that the next object gets.
 ``GET /state``: names and numbers of what the zone holds.
@@ -23,46 +38,49 @@ oned on the XML-RPC method; default: everything), ``times`` (how many requests; 
 from __future__ import annotations
 
 import asyncio
+import collections
+import contextlib
 import json
 import re
 import typing as t
+import xmlrpc.client
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-if t.TYPE_CHECKING:
-    from .server import Zone
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_KINDS = ("slow", "silent", "cut", "status", "html", "garbage", "redirect")
+_KINDS = ("slow", "silent", "cut", "lost", "lie", "status", "html", "garbage", "redirect")
+VM_STEPS = ("schedule", "boot", "die", "off", "terminate", "leak")
 
 
 class Faults:
+    """The rules of one zone, and what it was asked."""
+
     def __init__(self) -> None:
         self.rules: list[dict[str, t.Any]] = []
+        self.requests: collections.deque[str] = collections.deque(maxlen=10_000)
 
     def add(self, rule: dict[str, t.Any]) -> None:
+        """Add one rule. Raises ValueError for what is none."""
         if rule.get("kind") not in _KINDS or rule.get("api") not in ("oned", "oneflow", "onegate"):
             raise ValueError(f"not a fault: {rule}")
         re.compile(rule.get("match", ""))
         self.rules.append(dict(rule))
 
     def wrap(self, api: str, handler: Handler) -> Handler:
-        """The handler of an API with the faults in front of it."""
+        """Return the handler of an API with the faults in front of it."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            rule = await self._take(api, request) if self.rules else None
+            what = await _asked(api, request)
+            self.requests.append(f"{api} {what}")
+            rule = self._take(api, what)
             if rule is None:
                 return await handler(request)
             return await self._inject(rule, request, handler)
 
         return handle
 
-    async def _take(self, api: str, request: web.Request) -> dict[str, t.Any] | None:
-        what = f"{request.method} {request.path}"
-        if api == "oned":
-            found = re.search(rb"<methodName>([^<]*)", await request.read())
-            what = found.group(1).decode() if found else ""
+    def _take(self, api: str, what: str) -> dict[str, t.Any] | None:
         for rule in self.rules:
             if rule["api"] == api and re.search(rule.get("match", ""), what):
                 if "times" in rule:
@@ -81,10 +99,10 @@ class Faults:
         if kind == "silent":
             await asyncio.sleep(float(rule.get("seconds", 3600)))
             return web.Response(status=200)
-        if kind == "cut":
+        if kind in ("cut", "lost"):
             right = await handler(request)
             body = right.body if isinstance(right, web.Response) and isinstance(right.body, bytes) else b""
-            if not body and request.transport:
+            if (kind == "lost" or not body) and request.transport:
                 request.transport.abort()
                 raise ConnectionResetError("cut off")
             cut = web.StreamResponse(status=right.status, headers=right.headers)
@@ -94,6 +112,12 @@ class Faults:
             if request.transport:
                 request.transport.abort()
             return cut
+        if kind == "lie":
+            if rule["api"] != "oned":
+                return web.Response(status=204)
+            number = xmlrpc.client.loads(await request.read())[0][1]
+            answer = xmlrpc.client.dumps(([True, number, 0],), methodresponse=True)  # type: ignore[arg-type]
+            return web.Response(body=answer.encode(), content_type="text/xml")
         if kind == "status":
             return web.Response(status=status or 500, text=rule.get("body", ""))
         if kind == "html":
@@ -104,43 +128,13 @@ class Faults:
         return web.Response(status=200, body=b"\x00\xff}{<<garbage>>", content_type="application/octet-stream")
 
 
-class AdminApi:
-    """Handler of the fault API."""
-
-    def __init__(self, zone: Zone) -> None:
-        self.zone = zone
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        try:
-            body = json.loads(await request.text() or "null")
-            return web.json_response(await self._dispatch(request.method, request.path, body))
-        except (ValueError, KeyError, TypeError) as error:
-            return web.json_response({"error": str(error)}, status=400)
-
-    async def _dispatch(self, verb: str, path: str, body: t.Any) -> t.Any:
-        zone = self.zone
-        match verb, path:
-            case "GET", "/faults":
-                return zone.faults.rules
-            case "POST", "/faults":
-                zone.faults.add(body)
-                return zone.faults.rules
-            case "DELETE", "/faults":
-                zone.faults.rules.clear()
-                return []
-            case "POST", "/vm-faults":
-                rule = {"step": body["step"], "match": body.get("match", ""), "times": int(body.get("times", 1))}
-                zone.one.vms.failures.append(rule)
-                return zone.one.vms.failures
-            case "POST", "/components":
-                await zone.set_component(body["name"], body["state"] == "running")
-                return {"name": body["name"], "state": body["state"]}
-            case "POST", "/counters":
-                for kind, number in body.items():
-                    zone.one.store.set_value(f"next:{kind}", int(number))
-                return body
-            case "GET", "/state":
-                store = zone.one.store
-                kinds = ("zone", "user", "template", "vnet", "vm", "document")
-                return {kind: {entity.id: entity.name for entity in store.all(kind)} for kind in kinds}
-        raise KeyError(f"{verb} {path}")
+async def _asked(api: str, request: web.Request) -> str:
+    """Return what is asked in one line, see the module."""
+    if api == "oned":
+        found = re.search(rb"<methodName>([^<]*)", await request.read())
+        return found.group(1).decode() if found else ""
+    what = f"{request.method} {request.path}"
+    if request.path.endswith("action"):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            what += f" {json.loads(await request.text())['action']['perform']}"
+    return what

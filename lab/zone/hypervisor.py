@@ -10,31 +10,46 @@ from collections.abc import Mapping
 
 
 @dataclasses.dataclass(frozen=True)
-class NullNic:
+class Nic:
+    """A network card: its MAC address and the bridge (the virtual network's BRIDGE) it is plugged into."""
+
     mac: str
     bridge: str
 
 
 @dataclasses.dataclass(frozen=True)
-class NullMachine:
+class Machine:
+    """A VM as the zone wants it: `zone` is its name (zone-b), `context` the files of the CONTEXT disk."""
+
     zone: str
     vm_id: int
     name: str
     image: str
-    nics: tuple[t.Any, ...]
+    nics: tuple[Nic, ...]
     context: Mapping[str, bytes]
+
+
+class Hypervisor(t.Protocol):
+    """What boots the VMs. Every call blocks, may be repeated, and may come from several threads at once."""
+
+    def start(self, machine: Machine) -> None: ...
+
+    def stop(self, zone: str, vm_id: int, *, hard: bool = False) -> None: ...
+
+    def reboot(self, zone: str, vm_id: int, *, hard: bool = False) -> None: ...
+
+    def destroy(self, zone: str, vm_id: int) -> None: ...
+
+    def running(self, zone: str, vm_id: int) -> bool: ...
 
 
 class NullHypervisor:
     """No guest ever boots, as with the dummy drivers of the recordings; it only remembers what should run."""
 
-    Nic = NullNic
-    Machine = NullMachine
-
     def __init__(self) -> None:
-        self.machines: dict[tuple[str, int], NullMachine] = {}
+        self.machines: dict[tuple[str, int], Machine] = {}
 
-    def start(self, machine: NullMachine) -> None:
+    def start(self, machine: Machine) -> None:
         self.machines[machine.zone, machine.vm_id] = machine
 
     def stop(self, zone: str, vm_id: int, *, hard: bool = False) -> None:
@@ -49,15 +64,10 @@ class NullHypervisor:
     def running(self, zone: str, vm_id: int) -> bool:
         return True
 
-    def update_context(self, machine: NullMachine) -> None:
-        self.machines[machine.zone, machine.vm_id] = machine
 
-
-def load(name: str) -> t.Any:
-    """The hypervisor with its Nic and Machine classes as attributes; "nspawn" is imported only when it is asked for."""
+def load(name: str) -> Hypervisor:
+    """Return the hypervisor of that name; "nspawn" is imported only when it is asked for."""
     if name == "none":
         return NullHypervisor()
-    module = importlib.import_module("lab.hypervisor")
-    hypervisor = module.NspawnHypervisor()
-    hypervisor.Nic, hypervisor.Machine = module.Nic, module.Machine
+    hypervisor: Hypervisor = importlib.import_module("lab.hypervisor").NspawnHypervisor()
     return hypervisor

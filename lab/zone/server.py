@@ -12,19 +12,20 @@ from concurrent.futures import ThreadPoolExecutor
 from aiohttp import web
 
 from . import hypervisor as hypervisors
+from .admin import AdminApi
 from .config import ZoneConfig
-from .faults import AdminApi, Faults, Handler
-from .federation import Federation
-from .flow_api import FlowApi
-from .flow_lifecycle import ServiceLifecycle
-from .gate_api import GateApi
-from .oned import Oned, read_auth_file
-from .oned_templates import make_image, make_template
-from .oned_vnets import make_vnet
+from .faults import Faults, Handler
+from .oned.api import XmlRpcServer
+from .oned.core import Oned, read_auth_file
+from .oned.federation import Federation
+from .oned.templates import make_image, make_template
+from .oned.vm_lifecycle import VmLifecycle
+from .oned.vnets import make_vnet
+from .oneflow.api import FlowApi
+from .oneflow.lifecycle import ServiceLifecycle
+from .onegate.api import GateApi
 from .store import Store
 from .template_text import Template
-from .vm_lifecycle import VmLifecycle
-from .xmlrpc_server import XmlRpcServer
 
 log = logging.getLogger("lab.zone")
 
@@ -46,7 +47,7 @@ class Zone:
             "xmlrpc": self.faults.wrap("oned", XmlRpcServer(self.one).handle),
             "oneflow": self.faults.wrap("oneflow", FlowApi(self.one, self.flow).handle),
             "onegate": self.faults.wrap("onegate", GateApi(self.one, self.flow).handle),
-            "admin": AdminApi(self).handle,
+            "admin": AdminApi(self.one, self.flow, self.faults, self.set_component).handle,
         }
 
     async def start(self) -> None:
@@ -97,7 +98,7 @@ class Zone:
         return serve
 
     async def set_component(self, name: str, running: bool) -> None:
-        """Stops or starts oned, OneFlow or OneGate; the others live on, as the real ones do."""
+        """Stop or start oned, OneFlow or OneGate; the others live on, as the real ones do."""
         port = {"oned": "xmlrpc", "oneflow": "oneflow", "onegate": "onegate"}[name]
         if name == "oned":
             self.one.down = not running
@@ -138,7 +139,7 @@ async def _bare(request: web.Request, response: web.StreamResponse) -> None:
 
 @contextlib.asynccontextmanager
 async def serve(*configs: ZoneConfig):
-    """Runs zones on the current event loop; yields them when all of them listen."""
+    """Run zones on the current event loop; yield them when all of them listen."""
     executor = ThreadPoolExecutor(max_workers=16, thread_name_prefix="hypervisor")
     zones = [Zone(config, executor) for config in configs]
     started: list[Zone] = []

@@ -61,7 +61,7 @@ class Store:
         return self._entities.get(kind, {}).get(number)
 
     def all(self, kind: str) -> Iterator[Entity]:
-        """By ascending id."""
+        """Return all of a kind, by ascending id."""
         entities = self._entities.get(kind, {})
         return iter([entities[number] for number in sorted(entities)])
 
@@ -82,7 +82,7 @@ class Store:
         self._db.execute("INSERT OR REPLACE INTO value VALUES (?, ?)", (name, json.dumps(body)))
 
     def next_id(self, kind: str) -> int:
-        """Ids are never used twice."""
+        """Return the next id of that kind; ids are never used twice."""
         number = self.value(f"next:{kind}", 0)
         self.set_value(f"next:{kind}", number + 1)
         return number

@@ -54,7 +54,7 @@ _EXPECTED = {
 
 
 def _tokens(text: bytes) -> Iterator[tuple[str, str, int, int, int]]:
-    """Yields (token, string, line, first column, last column); columns count bytes over the whole text, as oned's do."""
+    """Yield (token, string, line, first column, last column); columns count bytes over the whole text, as oned's do."""
     position, line, last, value = 0, 0, 1, False
     while position < len(text):
         best, token = 1, "UNMATCHED"  # an unmatched character is skipped silently
@@ -85,11 +85,11 @@ class Template:
 
     # -- reading and changing -----------------------------------------------------------------------------------
     def get(self, name: str, default: str = "") -> str:
-        """The first single value of that name."""
+        """Return the first single value of that name."""
         return next((v for n, v in self.pairs if n == name and isinstance(v, str)), default)
 
     def vector(self, name: str) -> dict[str, str] | None:
-        """The first vector of that name."""
+        """Return the first vector of that name."""
         return next((v for n, v in self.pairs if n == name and isinstance(v, dict)), None)
 
     def vectors(self, name: str) -> list[dict[str, str]]:
@@ -156,10 +156,12 @@ class Template:
     def parse(cls, text: str) -> Template:
         """Text or XML, told apart by the first character; text values are stripped of blanks, as oned does."""
         pairs = cls.from_xml(text).pairs if text[:1] == "<" else _parse(text.encode("utf-8", "surrogateescape"))
-        return cls((n, {k: x.strip(_BLANKS) for k, x in v.items()} if isinstance(v, dict) else v.strip(_BLANKS)) for n, v in pairs)
+        return cls(
+            (_name(n), {k: x.strip(_BLANKS) for k, x in v.items()} if isinstance(v, dict) else v.strip(_BLANKS)) for n, v in pairs
+        )
 
     def text(self) -> str:
-        """The template as text that parses back to it."""
+        """Return the template as text that parses back to it."""
         lines = []
         for name, value in self.sorted():
             if isinstance(value, dict):
@@ -168,6 +170,11 @@ class Template:
             else:
                 lines.append(f'{name}="{_quote(value)}"')
         return "\n".join(lines)
+
+
+def _name(name: str) -> str:
+    """Return the attribute's name as oned keeps it: ``1A`` becomes ``ONE_1A``, so that it can be an element of XML."""
+    return name if name[:1].isalpha() and not name.startswith("XML") else f"ONE_{name}"
 
 
 def _quote(value: str) -> str:

@@ -4,22 +4,18 @@
 from __future__ import annotations
 
 import os
-import sys
 import typing as t
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oned import Oned
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oneflow import OneFlow
+
+from tests.contract import contract_target as targets
+from tests.contract.contract_run import KEPT, PREFIX, clients, documents, guarded, purge, run_task, shape
 
 HERE = Path(__file__).resolve().parent
-for place in (HERE, HERE.parents[1] / "tests/unit/lab_zone", HERE.parents[1]):
-    if str(place) not in sys.path:
-        sys.path.insert(0, str(place))
-
-import contract_target as targets  # noqa: E402
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oned import Oned  # noqa: E402
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oneflow import OneFlow  # noqa: E402
-from contract_run import KEPT, PREFIX, clients, documents, guarded, purge, run_task, shape  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,13 +9,14 @@ import time
 import typing as t
 from collections.abc import Callable, Iterator
 
-import contract_target as targets
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.answers import as_dict, as_list
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.errors import NotFound
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oned import Oned
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oneflow import OneFlow
+
+from tests.contract import contract_target as targets
 
 BACKENDS = "ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends."
 PREFIX = f"contract-{secrets.token_hex(3)}-"

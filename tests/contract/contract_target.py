@@ -10,7 +10,7 @@ import typing as t
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import zones as lab
+from lab.zone import harness as lab
 
 GENERATIONS = ("7.4.0", "6.10.5")
 # A hundredth of real time; a slave lags 60 ms, ten times what was measured, so that no test passes by luck.

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from contract_run import PREFIX, run_task
+
+from tests.contract.contract_run import PREFIX, run_task
 
 COLONS = "a:b::c:"
 NAMES = ("ONE_XMLRPC", "ONEFLOW_URL", "ONE_USERNAME", "ONE_PASSWORD", "ONE_AUTH")

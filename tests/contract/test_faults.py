@@ -8,8 +8,9 @@ import time
 
 import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import transport
-from contract_run import clients, until
-from contract_stub import Stub, http, slowly
+
+from tests.contract.contract_run import clients, until
+from tests.contract.contract_stub import Stub, http, slowly
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("clean")]
 TIMEOUT = 0.3
@@ -122,7 +123,7 @@ CUTS = {
     "delete template": ("oneflow", "^DELETE", "oneflow_template", {"name": "t", "state": "absent"}),
     "scale": ("oneflow", "/scale$", "oneflow_service", {"name": "s", "roles": [{"name": "app", "cardinality": 2}]}),
     "rename service": ("oneflow", "^POST .*/action", "oneflow_service", {"name": "s", "new_name": "s2"}),
-    "add role": ("oneflow", "/role_action$", "oneflow_service", {"name": "s", "roles": [{"name": "b", "template_id": 0}]}),
+    "add role": ("oneflow", "/role_action", "oneflow_service", {"name": "s", "roles": [{"name": "b", "template_id": 0}]}),
     "create zone": ("oned", "zone.allocate", "onezone", {"name": "z", "zone_endpoint": NOWHERE}),
     "merge attributes": ("oned", "vm.update", "one_vm_attributes", {"attributes": {"A": "1"}}),
 }

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is different at OpenNebula 6.10. Everything else runs against both generations; here, what each of them keeps.
 
-The lab zone's 6.10 follows published source, not recordings (lab.zone.flow_v6).
+The lab zone's 6.10 follows published source, not recordings (lab.zone.oneflow.generation6).
 """
 
 from __future__ import annotations
 
-import contract_target as targets
 import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.template_text import parse_template
-from contract_run import clients, run_task
+
+from tests.contract import contract_target as targets
+from tests.contract.contract_run import clients, run_task
 
 pytestmark = pytest.mark.lab
 

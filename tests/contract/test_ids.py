@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-import contract_target as targets
 import pytest
-from contract_run import run_task
+
+from tests.contract import contract_target as targets
+from tests.contract.contract_run import run_task
 
 pytestmark = pytest.mark.lab
 

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-import contract_target as targets
 import pytest
-from contract_run import PREFIX, clients, guarded, snapshot
+
+from tests.contract import contract_target as targets
+from tests.contract.contract_run import PREFIX, clients, guarded, snapshot
 
 pytestmark = pytest.mark.lab
 ROOT = Path(__file__).resolve().parents[2]

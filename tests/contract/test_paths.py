@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from contract_run import PREFIX
+
+from tests.contract.contract_run import PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.once

@@ -8,11 +8,12 @@ import re
 import xmlrpc.client
 
 import pytest
-import recording
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.errors import OpenNebulaError
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oned import Oned
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oneflow import OneFlow
-from contract_stub import Stub, http
+
+from tests.contract.contract_stub import Stub, http
+from tests.fixtures import recording
 
 pytestmark = pytest.mark.lab  # a server of the test's own answers
 # What is not "refused": the server understood and said no.

@@ -7,7 +7,8 @@ import json
 import time
 
 import pytest
-from contract_run import clients, until
+
+from tests.contract.contract_run import clients, until
 
 pytestmark = pytest.mark.usefixtures("clean")
 NO_SUCH_TEMPLATE = 987654

@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from contract_run import clients, is_gone
+
+from tests.contract.contract_run import clients, is_gone
 
 pytestmark = pytest.mark.usefixtures("clean")
 STRANGE = "a \"b\" 'c' ünï ☃ (x) > [y], z=1 $HOME"

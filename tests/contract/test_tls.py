@@ -9,11 +9,12 @@ import ssl
 import subprocess
 import time
 
-import contract_target as targets
 import pytest
-from contract_run import PREFIX, purge, run_task
-from contract_stub import Stub, http
-from contract_tls import Authority
+
+from tests.contract import contract_target as targets
+from tests.contract.contract_run import PREFIX, purge, run_task
+from tests.contract.contract_stub import Stub, http
+from tests.contract.contract_tls import Authority
 
 pytestmark = pytest.mark.lab
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from contract_run import KEPT
+
+from tests.contract.contract_run import KEPT
 
 NASTY = {
     "QUOTED": 'say "hi"',
@@ -24,7 +25,7 @@ STORED = {**NASTY, "NUMBER": "5", "FLAG": "YES"}
 @pytest.fixture(scope="module")
 def shop(target, request):
     """One running service for the tests of this file."""
-    from contract_run import run_task
+    from tests.contract.contract_run import run_task
 
     body = {
         "user_inputs": {"ADMIN": "M|password|Secret"},

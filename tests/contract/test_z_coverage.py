@@ -6,9 +6,10 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-import contract_target as targets
 import pytest
-from contract_run import BACKENDS, USED
+
+from tests.contract import contract_target as targets
+from tests.contract.contract_run import BACKENDS, USED
 
 HERE = Path(__file__).parent
 MODULES = sorted(path.stem for path in (HERE.parents[1] / "plugins/modules").glob("one*.py"))

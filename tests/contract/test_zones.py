@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from contract_run import clients, until
+
+from tests.contract.contract_run import clients, until
 
 pytestmark = pytest.mark.usefixtures("clean")
 # Nothing listens there: the endpoint of a new zone is not contacted by OpenNebula's API.

@@ -11,7 +11,7 @@ import threading
 import typing as t
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from lab.zone.gate_api import escape_attributes
+from lab.zone.onegate.api import escape_attributes
 from lab.zone.template_text import Template
 
 

@@ -7,6 +7,7 @@ import copy
 
 import pytest
 from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import checks, plan
+
 from tests.unit.federation.test_plan import GROUPS, HOSTS
 
 PLAN = plan.make_plan(GROUPS, HOSTS)

@@ -6,7 +6,8 @@ from __future__ import annotations
 import time
 
 import pytest
-import zones
+
+from lab.zone import harness as zones
 
 ROLE = {"name": "app", "type": "vm", "cardinality": 1, "template_id": 0}
 
@@ -32,7 +33,7 @@ def nodes(zone, service, role=0):
 
 
 def waiting(zone, service):
-    """The service's first VM, once it runs and OneFlow waits for it."""
+    """Return the service's first VM, once it runs and OneFlow waits for it."""
     vm = zones.until(lambda: nodes(zone, service), "a node")[0]
     zones.until(lambda: zones.vm(zone, vm) == (3, 3), "the VM runs")
     time.sleep(0.1)  # several steps of the life cycle at this speed

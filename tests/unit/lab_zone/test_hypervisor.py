@@ -3,29 +3,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import threading
 import types
 
 import pytest
-import zones
 
-
-@dataclasses.dataclass(frozen=True)
-class Nic:
-    mac: str
-    bridge: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Machine:
-    zone: str
-    vm_id: int
-    name: str
-    image: str
-    nics: tuple
-    context: dict
+from lab.zone import harness as zones
+from lab.zone.hypervisor import Nic
 
 
 class FakeHypervisor:
@@ -54,15 +39,11 @@ class FakeHypervisor:
     def running(self, zone, vm_id):
         return vm_id in self.alive
 
-    def update_context(self, machine):
-        self.calls.append(("update_context", machine.vm_id))
-        self.machines[machine.vm_id] = machine
-
 
 @pytest.fixture
 def setup(tmp_path, monkeypatch):
     module = types.ModuleType("lab.hypervisor")
-    module.Nic, module.Machine, module.NspawnHypervisor = Nic, Machine, FakeHypervisor
+    module.NspawnHypervisor = FakeHypervisor
     monkeypatch.setitem(sys.modules, "lab.hypervisor", module)
     settings = zones.config(tmp_path, "zone-b", hypervisor="nspawn", timings={**zones.FAST, "reconcile": 5})
     with zones.running(settings) as (runner, (zone,)):
@@ -109,16 +90,6 @@ def test_a_guest_that_cannot_start(setup):
     hypervisor.broken = False
     zones.one(zone, "one.vm.recover", number, 2)
     zones.until(lambda: zones.vm(zone, number) == (3, 3), "it runs")
-
-
-def test_a_new_context_reaches_a_running_guest(setup):
-    _, _, zone, hypervisor = setup
-    number = zones.one(zone, "one.template.instantiate", 0, "guest")
-    zones.until(lambda: zones.vm(zone, number) == (3, 3), "it runs")
-    zones.one(zone, "one.vm.updateconf", number, 'CONTEXT=[FL_LOG_LEVEL="DEBUG"]', 1)
-    zones.until(lambda: hypervisor.calls[-1] == ("update_context", number), "the guest is told")
-    text = hypervisor.machines[number].context["context.sh"].decode()
-    assert "FL_LOG_LEVEL='DEBUG'\n" in text and "ETH0_IP='10.0.0.100'\n" in text
 
 
 def test_guests_outlive_the_zone(setup):

@@ -6,8 +6,9 @@ from __future__ import annotations
 import json
 
 import pytest
-import recording
-import zones
+
+from lab.zone import harness as zones
+from tests.fixtures import recording
 
 MATRIX = json.loads((recording.FOLDER / "value_rendering_matrix.json").read_text())
 

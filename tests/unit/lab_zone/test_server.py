@@ -15,7 +15,8 @@ import urllib.error
 from pathlib import Path
 
 import pytest
-import zones
+
+from lab.zone import harness as zones
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = {"name": "app", "type": "vm", "cardinality": 1, "template_id": 0}

@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "lab_zone"))
-import zones as lab
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import onezone_info
+
+from lab.zone import harness as lab
 
 COUNT = 24
 TIMEOUT = 1.5

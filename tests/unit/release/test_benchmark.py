@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_one_round_on_one_zone(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
-    command = [sys.executable, "benchmarks/api_tasks", "--zones", "1", "--repeats", "1", "--only", "service,one_call,floor"]
+    command = [sys.executable, "-m", "benchmarks.api_tasks", "--zones", "1", "--repeats", "1", "--only", "service,one_call,floor"]
     done = subprocess.run([*command, "--json", str(figures)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(figures.read_text())
