@@ -13,12 +13,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from . import oned
+from . import pyone_adapter
 from .errors import OpenNebulaError
 from .session import CONNECTION_ARGUMENTS, Session
-
-# pyone is not imported by the test that reads the argument specs.
-PYONE = "pyone"
 
 
 class Backend(t.Protocol):
@@ -46,8 +43,8 @@ def execute(
     progress: t.Callable[[str], None] | None = None,
 ) -> tuple[dict[str, t.Any], list[str], set[str]]:
     """Return (result, warnings, secrets to remove). Never raises OpenNebulaError: a failure is a result."""
-    if oned.pyone is None:
-        return {"failed": True, "changed": False, "msg": missing_required_lib(PYONE)}, [], set()
+    if pyone_adapter.pyone is None:
+        return {"failed": True, "changed": False, "msg": missing_required_lib("pyone")}, [], set()
     session = None
     try:
         session = Session(params, check_mode=check_mode, progress=progress)
