@@ -91,7 +91,8 @@ class ActionModule(ActionBase):
                 diff=self._task.diff,
                 progress=self._progress(task_vars),
             )
-            secrets |= more
+            # no_log hides every value of an option, wherever it stands; now it is known which of them are secret.
+            secrets = more
         if _wants_invocation(task_vars):
             result["invocation"] = {"module_args": params}
         kept = {key: value for key, value in result.items() if value is None or isinstance(value, bool)}

@@ -49,6 +49,18 @@ ROLE_FIELDS = (
 DEFAULTS = {"deployment": "none", "type": "vm", "cardinality": 0}
 INTEGERS = frozenset({"cardinality", "template_id", "min_vms", "max_vms", "cooldown"})
 BOOLEANS = frozenset({"ready_status_gate", "automatic_deletion", "on_hold"})
+# What the server takes (oca/ruby/opennebula/flow/service_template.rb).
+CHOICES = {
+    "deployment": ("none", "straight"),
+    "type": ("vm", "vr"),
+    "shutdown_action": ("terminate", "terminate-hard", "shutdown", "shutdown-hard"),
+}
+POLICY_TYPES = ("CHANGE", "CARDINALITY", "PERCENTAGE_CHANGE")
+POLICIES = {
+    "elasticity_policies": {"expression": True, "period_number": False, "period": False, "cooldown": False},
+    "scheduled_policies": {"start_time": False, "recurrence": False},
+}
+ROLE_NAME = re.compile(r"^[A-Za-z0-9_]+$")
 SERVER_ADDED = frozenset({"registration_time"})
 
 
@@ -95,7 +107,7 @@ def wanted(body: Mapping[str, t.Any], name: str | None) -> dict[str, t.Any]:
         role.setdefault("type", DEFAULTS["type"])
         _coerce(role, where, faults)
         role_name = role.get("name")
-        if not isinstance(role_name, str) or not re.match(r"^\w+$", role_name):
+        if not isinstance(role_name, str) or not ROLE_NAME.match(role_name):
             faults.append(f"{where}name: letters, digits and underscores only")
         elif role_name in seen:
             faults.append(f"{where}name: is used twice")
@@ -105,14 +117,71 @@ def wanted(body: Mapping[str, t.Any], name: str | None) -> dict[str, t.Any]:
         if "template_contents" in role:
             role["template_contents"] = without_booleans(role["template_contents"])
         check_contents(role.get("template_contents") or {}, f"{where}template_contents", faults)
+        _check_role(role, where, faults)
     faults += [f"{where}: contains ']]>', which OpenNebula cannot store" for where in _broken(result, "")]
-    for index, role in enumerate(result["roles"]):
-        for parent in role.get("parents") or []:
-            if parent not in seen:
-                faults.append(f"roles[{role.get('name', index)}].parents: there is no role {parent!r}")
+    parents: dict[str, list[str]] = {}
+    for role in result["roles"]:
+        parents.setdefault(str(role.get("name")), []).extend(str(parent) for parent in role.get("parents") or [])
+    check_parents(parents, faults)
     if faults:
         raise InvalidRequest("the service template is not valid: " + "; ".join(faults))
     return result
+
+
+def _check_role(role: Mapping[str, t.Any], where: str, faults: list[str]) -> None:
+    """Add a fault for limits and policies that the server refuses."""
+    if role.get("type") == "vr":
+        return
+    low, high, count = role.get("min_vms"), role.get("max_vms"), role.get("cardinality", DEFAULTS["cardinality"])
+    if isinstance(count, int):
+        if isinstance(low, int) and count < low:
+            faults.append(f"{where}cardinality: {count} is less than min_vms {low}")
+        if isinstance(high, int) and count > high:
+            faults.append(f"{where}cardinality: {count} is more than max_vms {high}")
+    for kind, fields in POLICIES.items():
+        policies = role.get(kind)
+        if policies in (None, []):
+            continue
+        if not isinstance(policies, list):
+            faults.append(f"{where}{kind}: a list is needed")
+            continue
+        if low is None or high is None:
+            faults.append(f"{where}{kind}: need min_vms and max_vms")
+        for index, policy in enumerate(policies):
+            _check_policy(policy, fields, f"{where}{kind}[{index}]", faults)
+
+
+def _check_policy(policy: t.Any, fields: Mapping[str, bool], where: str, faults: list[str]) -> None:
+    if not isinstance(policy, Mapping):
+        faults.append(f"{where}: a mapping is needed")
+        return
+    if policy.get("type") not in POLICY_TYPES:
+        faults.append(f"{where}.type: {policy.get('type')!r} is not one of {', '.join(POLICY_TYPES)}")
+    for key, needed in {"adjust": True, "min_adjust_step": False, **fields}.items():
+        value = policy.get(key)
+        if value is None:
+            if needed:
+                faults.append(f"{where}.{key}: is missing")
+        elif key in ("expression", "start_time", "recurrence"):
+            if not isinstance(value, str):
+                faults.append(f"{where}.{key}: {value!r} is no text")
+        elif isinstance(value, bool) or not re.match(r"^-?\d+$" if key == "adjust" else r"^\d+$", str(value)):
+            faults.append(f"{where}.{key}: {value!r} is no whole number")
+        elif key == "min_adjust_step" and int(value) < 1:
+            faults.append(f"{where}.{key}: must be at least 1")
+
+
+def check_parents(parents: Mapping[str, list[str]], faults: list[str]) -> None:
+    """Add a fault for parents that are not there, and for roles that wait for each other: OneFlow would wait for ever."""
+    for name, own in parents.items():
+        faults += [f"roles[{name}].parents: there is no role {parent!r}" for parent in own if parent not in parents]
+    left = {name: {parent for parent in own if parent in parents} for name, own in parents.items()}
+    while ready := [name for name, own in left.items() if not own]:
+        for name in ready:
+            del left[name]
+        left = {name: own - set(ready) for name, own in left.items()}
+    if left:
+        faults.append(f"roles: {', '.join(sorted(left))} wait for each other (parents)")
 
 
 def _broken(value: t.Any, where: str) -> t.Iterator[str]:
@@ -157,6 +226,11 @@ def _coerce(target: dict[str, t.Any], where: str, faults: list[str]) -> None:
             if text not in ("true", "false", "yes", "no"):
                 faults.append(f"{where}{key}: {value!r} is neither true nor false")
             target[key] = text in ("true", "yes")
+        elif key in CHOICES and value not in CHOICES[key]:
+            faults.append(f"{where}{key}: {value!r} is not one of {', '.join(CHOICES[key])}")
+        elif key == "parents" and not isinstance(value, list):
+            faults.append(f"{where}parents: a list is needed")
+            target[key] = []
         elif key in ("user_inputs", "user_inputs_values", "networks", "template_contents") and not isinstance(value, Mapping):
             faults.append(f"{where}{key}: a mapping is needed")
 

@@ -1,15 +1,20 @@
 # Copyright (c) 2026, oneflower.federation contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What service templates and services have in common: one name that must mean one document, owner, group, mode."""
+"""What service templates and services have in common: a document with an owner, a group and a mode."""
 
 from __future__ import annotations
 
 import typing as t
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+from . import lookup
 from .answers import as_dict, parse_mode, permissions_to_mode, to_int
-from .errors import Ambiguous, NotFound, Refused
+from .errors import NotFound, Refused
+from .generation6 import canonical
+from .secrets import masked, secret_inputs
 from .session import Session
 
 ACCESS_ARGUMENTS: dict[str, dict[str, t.Any]] = {
@@ -17,19 +22,8 @@ ACCESS_ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "group": {"type": "str"},
     "mode": {"type": "raw"},
 }
-
-
-def identity(document: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return {id, name, uid, gid, uname, gname, mode} of a document."""
-    return {
-        "id": to_int(document.get("ID")),
-        "name": str(document.get("NAME", "")),
-        "uid": to_int(document.get("UID")),
-        "gid": to_int(document.get("GID")),
-        "uname": str(document.get("UNAME", "")),
-        "gname": str(document.get("GNAME", "")),
-        "mode": permissions_to_mode(as_dict(document.get("PERMISSIONS"))),
-    }
+# The mode that OpenNebula gives to new documents.
+NEW_MODE = "600"
 
 
 def body_of(document: Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -37,92 +31,184 @@ def body_of(document: Mapping[str, t.Any]) -> dict[str, t.Any]:
     return as_dict(as_dict(document.get("TEMPLATE")).get("BODY"))
 
 
-def _owned_by(document: Mapping[str, t.Any], owner: str) -> bool:
-    return owner in (document.get("UNAME"), document.get("UID")) or str(document.get("UID")) == owner
+@dataclass(frozen=True)
+class Document:
+    """One document of OneFlow. body has 7.x names; id, uid, gid, uname and gname are None where check mode cannot know them."""
+
+    id: int | None
+    name: str
+    uid: int | None
+    gid: int | None
+    uname: str | None
+    gname: str | None
+    mode: str
+    body: Mapping[str, t.Any]
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, t.Any]) -> t.Self:
+        """Return the object of a document as OneFlow gives it."""
+        return cls(**cls._fields(document, canonical(body_of(document))))
+
+    @classmethod
+    def _fields(cls, document: Mapping[str, t.Any], body: Mapping[str, t.Any]) -> dict[str, t.Any]:
+        return {
+            "id": to_int(document.get("ID")),
+            "name": str(document.get("NAME", "")),
+            "uid": to_int(document.get("UID")),
+            "gid": to_int(document.get("GID")),
+            "uname": str(document.get("UNAME", "")),
+            "gname": str(document.get("GNAME", "")),
+            "mode": permissions_to_mode(as_dict(document.get("PERMISSIONS"))),
+            "body": body,
+        }
+
+    @cached_property
+    def hidden_inputs(self) -> set[str]:
+        """Names of the inputs whose values are never shown."""
+        return secret_inputs(self.body)
+
+    def identity(self) -> dict[str, t.Any]:
+        """Return {id, name, uid, gid, uname, gname, mode}."""
+        return {name: getattr(self, name) for name in ("id", "name", "uid", "gid", "uname", "gname", "mode")}
+
+    def access(self) -> dict[str, t.Any]:
+        """Return what a diff shows of the document: {name, owner, group, mode}."""
+        return {"name": self.name, "owner": self.uname or self.uid, "group": self.gname or self.gid, "mode": self.mode}
 
 
-def select(documents: list[dict], name: str, kind: str, *, caller: str, owner: str | None) -> dict | None:
-    """Return the one document of that name, or None.
+class ServiceTemplate(Document):
+    """One service template."""
 
-    Names are not unique in OneFlow. The owner asked for comes first, then the caller's own; a document of somebody else
-    is never taken by its name alone. Raises Ambiguous, naming the ids.
-    """
-    named = [document for document in documents if document.get("NAME") == name]
-    for who in (owner, caller):
-        if who is None:
-            continue
-        mine = [document for document in named if _owned_by(document, who)]
-        if len(mine) > 1:
-            ids = ", ".join(sorted((str(document.get("ID")) for document in mine), key=int))
-            raise Ambiguous(f"{len(mine)} {kind}s of {who} are named {name!r}: ids {ids}", hint="Say which one with id.")
-        if mine:
-            return mine[0]
-    if named and owner is None:
-        whose = ", ".join(f"{document.get('ID')} of {document.get('UNAME')}" for document in named)
-        raise Ambiguous(
-            f"the {kind}s named {name!r} belong to others: {whose}", hint="Say id to use one, or owner to have another."
-        )
-    return None
+    def to_result(self) -> dict[str, t.Any]:
+        """Return {id, name, uid, gid, uname, gname, mode, body}, without the values of secret inputs."""
+        return {**self.identity(), "body": masked(self.body, self.hidden_inputs)}
+
+    def to_diff(self) -> dict[str, t.Any]:
+        """Return what a diff shows: no server bookkeeping, no secrets."""
+        body = {key: value for key, value in self.body.items() if key != "registration_time"}
+        return {**self.access(), "body": masked(masked(body, self.hidden_inputs), by_name=True)}
 
 
-def access_wanted(document: Mapping[str, t.Any], params: Mapping[str, t.Any]) -> dict[str, str]:
-    """Return what of owner, group and mode differs from the document. Raises InvalidRequest for a bad mode."""
-    is_now = identity(document)
-    result = {}
-    for option, name, number in (("owner", "uname", "uid"), ("group", "gname", "gid")):
-        value = params.get(option)
-        if value is not None and value not in (is_now[name], str(is_now[number])):
-            result[option] = str(value)
-    mode = parse_mode(params.get("mode"))
-    if mode is not None and mode != is_now["mode"]:
-        result["mode"] = mode
-    return result
+def find_template(session: Session, name: str, *, option: str = "id", purpose: str = "") -> ServiceTemplate:
+    """Return the service template of that name, see lookup. Raises NotFound or Ambiguous."""
+    kind = "service template"
+    found = lookup.by_name(session.flow.templates(), name, kind, caller=session.username, option=option)
+    if found is None:
+        raise NotFound(f"there is no {kind} {name!r}{purpose}", endpoint=session.flow.endpoint)
+    return ServiceTemplate.from_document(found)
 
 
-def change_access(
+_Some = t.TypeVar("_Some", bound=Document)
+
+
+@dataclass(frozen=True)
+class Rename:
+    """Give a document another name."""
+
+    name: str
+
+    def apply(self, session: Session, document: _Some, reread: Callable[[], _Some]) -> _Some:
+        """Carry it out and return the document as it then is.
+
+        oned is asked, not OneFlow: that answers 204 to a rename that oned refuses, and keeps the reason to itself.
+        """
+        return _written(session, document, reread, ["name"], self, "document.rename", document.id, self.name)
+
+    def predict(self, document: _Some) -> _Some:
+        """Return the document as it would be."""
+        return replace(document, name=self.name)
+
+
+@dataclass(frozen=True)
+class Own:
+    """Give a document to another owner or group (name or id)."""
+
+    owner: str | None
+    group: str | None
+
+    def apply(self, session: Session, document: _Some, reread: Callable[[], _Some]) -> _Some:
+        """Carry it out and return the document as it then is."""
+        uid = -1 if self.owner is None else lookup.account(session.oned, "user", self.owner)
+        gid = -1 if self.group is None else lookup.account(session.oned, "group", self.group)
+        return _written(session, document, reread, ["uid", "gid"], self, "document.chown", document.id, uid, gid)
+
+    def predict(self, document: _Some) -> _Some:
+        """Return the document as it would be; an id does not tell the name, nor a name the id."""
+        changes: dict[str, t.Any] = {}
+        for value, name, number in ((self.owner, "uname", "uid"), (self.group, "gname", "gid")):
+            if value is not None:
+                changes[name], changes[number] = (None, int(value)) if value.isdigit() else (value, None)
+        return replace(document, **changes)
+
+
+@dataclass(frozen=True)
+class Chmod:
+    """Give a document other permissions (three octal digits)."""
+
+    mode: str
+
+    def apply(self, session: Session, document: _Some, reread: Callable[[], _Some]) -> _Some:
+        """Carry it out and return the document as it then is."""
+        bits = [int(digit) >> shift & 1 for digit in self.mode for shift in (2, 1, 0)]
+        return _written(session, document, reread, ["mode"], self, "document.chmod", document.id, *bits)
+
+    def predict(self, document: _Some) -> _Some:
+        """Return the document as it would be."""
+        return replace(document, mode=self.mode)
+
+
+def _written(
     session: Session,
-    document: dict,
-    changes: Mapping[str, str],
-    act: Callable[[str, dict[str, t.Any]], t.Any],
-    reread: Callable[[], dict],
-) -> dict:
-    """Apply what access_wanted found and return the document as it then is.
-
-    Raises Refused when the server said yes and did nothing, which it does (204) for a lack of rights.
-    """
-    if not changes:
-        return document
-    if "owner" in changes or "group" in changes:
-        uid = session.oned.id_of("user", changes["owner"]) if "owner" in changes else to_int(document.get("UID"))
-        gid = session.oned.id_of("group", changes["group"]) if "group" in changes else to_int(document.get("GID"))
-        # Without group_id the server would set group 0.
-        act("chown", {"owner_id": str(uid), "group_id": str(gid)})
-    if "mode" in changes:
-        act("chmod", {"octet": changes["mode"]})
+    document: _Some,
+    reread: Callable[[], _Some],
+    fields: list[str],
+    step: t.Any,
+    method: str,
+    *params: t.Any,
+) -> _Some:
+    """Call oned and return the document as it then is. Raises Refused when the server said yes and did nothing."""
+    before = session.changed
+    session.oned.call(method, *params)
     after = reread()
-    is_now = identity(after)
-    if "owner" in changes and changes["owner"] not in (is_now["uname"], str(is_now["uid"])):
-        raise Refused(f"the owner is still {is_now['uname']}, although the server reported success", hint=_RIGHTS)
-    if "group" in changes and changes["group"] not in (is_now["gname"], str(is_now["gid"])):
-        raise Refused(f"the group is still {is_now['gname']}, although the server reported success", hint=_RIGHTS)
-    if "mode" in changes and changes["mode"] != is_now["mode"]:
-        raise Refused(f"the mode is still {is_now['mode']}, although the server reported success", hint=_RIGHTS)
+    if not is_done(step, after):
+        if all(getattr(after, field) == getattr(document, field) for field in fields):
+            session.changed = before
+        shown = ", ".join(f"{field} {getattr(after, field)!r}" for field in fields)
+        raise Refused(f"document {document.id} still has {shown}, although the server reported success", method=f"one.{method}")
     return after
 
 
-_RIGHTS = "The user probably lacks the right; oneadmin has it."
+def is_done(step: Rename | Own | Chmod, document: Document) -> bool:
+    """Tell whether a document is already as the step would make it."""
+    if isinstance(step, Rename):
+        return step.name == document.name
+    if isinstance(step, Chmod):
+        return step.mode == document.mode
+    return (step.owner is None or step.owner in (document.uname, str(document.uid))) and (
+        step.group is None or step.group in (document.gname, str(document.gid))
+    )
 
 
-def predicted(entry: dict[str, t.Any], changes: Mapping[str, str]) -> dict[str, t.Any]:
-    """Return an identity as it will be after the changes, for check mode."""
-    result = dict(entry)
-    for option, name, number in (("owner", "uname", "uid"), ("group", "gname", "gid")):
-        if option in changes:
-            value = changes[option]
-            result[name], result[number] = (None, int(value)) if value.isdigit() else (value, None)
-    if "mode" in changes:
-        result["mode"] = changes["mode"]
-    return result
+def access_steps(document: Document, params: Mapping[str, t.Any], name: str | None) -> list[Rename | Own | Chmod]:
+    """Return what has to be done to name (None: any), owner, group and mode. Raises InvalidRequest for a bad mode."""
+    mode = parse_mode(params.get("mode"))
+    steps: list[Rename | Own | Chmod] = []
+    if name is not None:
+        steps.append(Rename(name))
+    for option in ("owner", "group"):
+        if params.get(option) is not None:
+            own = Own(**{"owner": None, "group": None, option: str(params[option])})
+            if not is_done(own, document):
+                steps.append(own)
+    if mode is not None:
+        steps.append(Chmod(mode))
+    merged = [step for step in steps if not is_done(step, document)]
+    owns = [step for step in merged if isinstance(step, Own)]
+    if len(owns) == 2:  # one call for both: after the first the right to the second may be gone
+        merged[merged.index(owns[0])] = Own(owns[0].owner, owns[1].group)
+        merged.remove(owns[1])
+    # The mode before the owner, for the same reason.
+    return sorted(merged, key=lambda step: isinstance(step, Own))
 
 
 def gone(read: Callable[[], t.Any]) -> bool:

@@ -60,64 +60,83 @@ def for_server(body: Mapping[str, t.Any], version: str) -> dict[str, t.Any]:
     return result
 
 
-def needs_vm_context(merge: Mapping[str, t.Any], body: Mapping[str, t.Any], version: str) -> set[int]:
-    """Return the ids of the VM templates whose CONTEXT instantiation_for_server wants to know; none for 7.x."""
+def needs_vm_templates(merge: Mapping[str, t.Any], body: Mapping[str, t.Any], version: str) -> set[int]:
+    """Return the ids of the VM templates that instantiation_for_server wants to know; none for 7.x."""
     if version_tuple(version) >= (7,):
         return set()
-    with_values = {role["name"] for role in merge.get("roles") or [] if role.get("user_inputs_values")}
     return {
-        int(role["template_id"])
-        for role in body.get("roles") or []
-        if role.get("template_id") is not None and (merge.get("user_inputs_values") or role.get("name") in with_values)
+        to_int(role["template_id"])
+        for role, values, contents in _roles(merge, body)
+        if role.get("template_id") is not None and (values or _vectors(contents))
     }
 
 
+def _roles(
+    merge: Mapping[str, t.Any], body: Mapping[str, t.Any]
+) -> t.Iterator[tuple[Mapping[str, t.Any], dict[str, str], dict[str, t.Any]]]:
+    """Yield (role, the values it gets, its contents) of the roles that an instantiation makes."""
+    overrides = {role["name"]: role for role in merge.get("roles") or []}
+    for role in canonical(body).get("roles") or []:
+        given = overrides.get(role.get("name"), {})
+        values = {**(merge.get("user_inputs_values") or {}), **(given.get("user_inputs_values") or {})}
+        own = role.get("template_contents")
+        yield role, values, _deep(own if isinstance(own, Mapping) else {}, given.get("template_contents") or {})
+
+
 def instantiation_for_server(
-    merge: Mapping[str, t.Any], body: Mapping[str, t.Any], version: str, contexts: Mapping[int, Mapping[str, t.Any]]
+    merge: Mapping[str, t.Any], body: Mapping[str, t.Any], version: str, vm_templates: Mapping[int, Mapping[str, t.Any]]
 ) -> dict[str, t.Any]:
     """Return what instantiate sends (inputs.merge_template) as the server of that version wants it.
 
     6.x merges roles by their place, takes a role's text as a whole, and only puts values where the text says $KEY,
     unescaped. So every role is sent, and its text carries what 7.x does by itself: each value in KEY and CONTEXT/KEY, next to
-    the CONTEXT of the VM template (contexts, by id).
+    what the vectors of the VM template (vm_templates, by id) have.
     """
     if version_tuple(version) >= (7,):
         return dict(merge)
     result = for_server({key: value for key, value in merge.items() if key != "roles"}, version)
     overrides = {role["name"]: role for role in merge.get("roles") or []}
     roles = []
-    for role in canonical(body).get("roles") or []:
+    for role, values, contents in _roles(merge, body):
         given = overrides.get(role.get("name"), {})
         entry: dict[str, t.Any] = {"name": role.get("name")}
         if "cardinality" in given:
             entry["cardinality"] = given["cardinality"]
         if given.get("user_inputs_values"):
             entry["custom_attrs_values"] = given["user_inputs_values"]
-        values = {**(merge.get("user_inputs_values") or {}), **(given.get("user_inputs_values") or {})}
-        contents = _deep(role.get("template_contents") or {}, given.get("template_contents") or {})
-        if values or given.get("template_contents"):
-            context = contexts.get(to_int(role.get("template_id")), {})
-            entry["vm_template_contents"] = contents_with_values(contents, values, context, version)
+        if values or given.get("template_contents") or _vectors(contents):
+            vm_template = vm_templates.get(to_int(role.get("template_id")), {})
+            entry["vm_template_contents"] = contents_with_values(contents, values, vm_template, version)
         roles.append(entry)
     result["roles"] = roles
     return result
 
 
+def _vectors(contents: Mapping[str, t.Any]) -> list[str]:
+    return [key for key, value in contents.items() if isinstance(value, Mapping)]
+
+
 def contents_with_values(
-    contents: Mapping[str, t.Any], values: Mapping[str, str], context: Mapping[str, t.Any], version: str
+    contents: Mapping[str, t.Any], values: Mapping[str, str], vm_template: Mapping[str, t.Any], version: str
 ) -> str:
-    """Return a role's text for 6.x with its input values, see instantiation_for_server."""
+    """Return a role's text for 6.x with its input values, see instantiation_for_server.
+
+    6.x replaces a vector of the VM template (CONTEXT, OS) by the one in the text, 7.x merges them.
+    """
     for name, value in values.items():
         if re.search(r"\$[\w{$]", value):
             raise InvalidRequest(
                 f"{name}: OpenNebula {version} would expand the '$' in its value", hint="Encode it in base64, or leave '$' out."
             )
-    merged_contents = _expanded(contents, values)
+    result = {**_expanded(contents, values), **values}
     if values:
-        own = merged_contents.get("CONTEXT")
-        merged_contents = {**merged_contents, **values}
-        merged_contents["CONTEXT"] = {**context, **(own if isinstance(own, Mapping) else {}), **values}
-    text = render_template(merged_contents)
+        own = result.get("CONTEXT")
+        result["CONTEXT"] = {**(own if isinstance(own, Mapping) else {}), **values}
+    for key in _vectors(result):
+        under = vm_template.get(key.upper())
+        if isinstance(under, Mapping):
+            result[key] = _deep(under, result[key])
+    text = render_template(result)
     if text.startswith("<"):
         raise InvalidRequest(f"a value ends in a backslash, which OpenNebula {version} cannot keep", hint="Encode it in base64.")
     return text

@@ -9,6 +9,7 @@ OneFlow checks only that every declared key is present; types, options, defaults
 from __future__ import annotations
 
 import difflib
+import re
 import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,13 +67,19 @@ def fill(inputs: t.Any, given: Mapping[str, t.Any], preset: t.Any, where: str, f
     return values
 
 
+def text_of(value: t.Any) -> str:
+    """Return a value as OpenNebula's text, a list as its items with commas between them."""
+    if isinstance(value, (list, tuple)):
+        return ",".join(scalar(item) for item in value)
+    return scalar(value)
+
+
 def render(declaration: Declaration, value: t.Any) -> str:
     """Return a typed value as OpenNebula's text. Raises InvalidRequest when it does not fit its declaration."""
     name, kind = declaration.name, declaration.type
-    if isinstance(value, (list, tuple)):
-        value = ",".join(scalar(item) for item in value)
     if isinstance(value, Mapping):
         raise InvalidRequest(f"{name}: a mapping is no value")
+    value = text_of(value)
     if kind == "boolean":
         text = {"true": "YES", "yes": "YES", "false": "NO", "no": "NO", "": ""}.get(scalar(value).lower())
         if text is None:
@@ -153,19 +160,65 @@ def merge_template(
     return result
 
 
+_KINDS = ("id", "template_id", "reserve_from")
+
+
 def _networks(declared: t.Any, given: list[Mapping[str, t.Any]], faults: list[str]) -> list[dict[str, t.Any]]:
+    """Return a value for every declared network: the given one, else the default of its declaration ("id:5")."""
     declared = declared if isinstance(declared, Mapping) else {}
-    result = [dict(entry) for entry in given]
-    names = {str(key) for entry in given for key in entry}
-    for name in sorted(names - set(declared)):
-        faults.append(f"network {name}: the template declares no such network")
+    result: list[dict[str, t.Any]] = []
+    names: set[str] = set()
+    for entry in given:
+        for name, value in entry.items():
+            name = str(name)
+            if name in names:
+                faults.append(f"network {name}: has two values")
+            elif name not in declared:
+                faults.append(f"network {name}: the template declares no such network")
+            else:
+                _check_network(name, value, faults)
+                result.append({name: value})
+            names.add(name)
     for name, descriptor in declared.items():
         if name in names:
             continue
         default = (str(descriptor).split("|") + [""] * 5)[4].strip()
-        kind, colon, value = default.partition(":")
-        if colon:
-            result.append({str(name): {kind: value}})
-        else:
-            faults.append(f"network {name}: has no value and no default")
+        kind, _colon, value = default.partition(":")
+        if not value.strip():
+            faults.append(f"network {name}: has no value and no default; give it in networks_values")
+            continue
+        found = {kind.strip(): value.strip()}
+        _check_network(str(name), found, faults)
+        result.append({str(name): found})
     return result
+
+
+def _check_network(name: str, value: t.Any, faults: list[str]) -> None:
+    """Add a fault for a value with which OneFlow makes a service that it cannot deploy (measured, 7.4.0)."""
+    if not isinstance(value, Mapping):
+        faults.append(f"network {name}: a mapping with one of {', '.join(_KINDS)} is needed")
+        return
+    kinds = [key for key in value if key in _KINDS]
+    unknown = [str(key) for key in value if key not in (*_KINDS, "extra")]
+    if unknown:
+        faults.append(f"network {name}: {', '.join(unknown)} is no known key")
+    if len(kinds) != 1:
+        faults.append(
+            f"network {name}: needs exactly one of {', '.join(_KINDS)}" + (f", not {' and '.join(kinds)}" if kinds else "")
+        )
+        return
+    if not str(value[kinds[0]]).strip().isdigit():
+        faults.append(f"network {name}: {kinds[0]} {value[kinds[0]]!r} is no id")
+    if kinds[0] == "reserve_from" and not re.search(r"(^|[\s,])SIZE\s*=\s*\"?[1-9]", str(value.get("extra") or ""), re.IGNORECASE):
+        faults.append(f"network {name}: reserve_from needs extra: SIZE=n, the number of addresses; give both in networks_values")
+
+
+def network_ids(networks_values: t.Any) -> list[tuple[str, str, int]]:
+    """Return (network, kind, id) of checked values; kind is id, template_id or reserve_from."""
+    return [
+        (str(name), kind, int(str(value[kind])))
+        for entry in networks_values or []
+        for name, value in entry.items()
+        for kind in _KINDS
+        if kind in value
+    ]

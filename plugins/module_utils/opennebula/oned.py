@@ -150,13 +150,3 @@ class Oned:
     def vm_update(self, vm_id: int, template: str, *, replace: bool = False) -> None:
         """Merge template text into a VM's user template, or replace the whole of it."""
         self.call("vm.update", vm_id, template, 0 if replace else 1)
-
-    def id_of(self, kind: str, name: str) -> int:
-        """Return the id of a user or group ("user", "group") by name; a number is taken as the id."""
-        if name.isdigit():
-            return int(name)
-        pool = as_dict(self.call(f"{kind}pool.info"))
-        for entry in as_list(pool.get(kind.upper())):
-            if as_dict(entry).get("NAME") == name:
-                return to_int(as_dict(entry).get("ID"))
-        raise NotFound(f"there is no {kind} {name!r}", endpoint=self.endpoint, method=f"one.{kind}pool.info")

@@ -15,6 +15,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from . import pyone_adapter
 from .errors import OpenNebulaError
+from .secrets import given_values, hidden_values, masked, secret_inputs, secret_values
 from .session import CONNECTION_ARGUMENTS, Session
 
 
@@ -42,7 +43,10 @@ def execute(
     diff: bool,
     progress: t.Callable[[str], None] | None = None,
 ) -> tuple[dict[str, t.Any], list[str], set[str]]:
-    """Return (result, warnings, secrets to remove). Never raises OpenNebulaError: a failure is a result."""
+    """Return (result, warnings, secrets to remove). Never raises OpenNebulaError: a failure is a result.
+
+    In params the values that may be secret are hidden afterwards, as Ansible shows params as the task's invocation.
+    """
     if pyone_adapter.pyone is None:
         return {"failed": True, "changed": False, "msg": missing_required_lib("pyone")}, [], set()
     session = None
@@ -55,14 +59,35 @@ def execute(
         result = {**error.result, "failed": True, "changed": changed, "msg": str(error), "error": error.as_dict()}
     if not diff:
         result.pop("diff", None)
-    return result, session.warnings if session else [], session.secrets if session else set()
+    secrets = known_secrets(params) | (session.secrets if session else set())
+    secrets |= _hide_inputs(params, session.harmless_inputs - session.hidden_inputs if session else set())
+    return result, session.warnings if session else [], secrets
+
+
+def known_secrets(params: t.Mapping[str, t.Any]) -> set[str]:
+    """Return what is secret whatever the server says."""
+    return {params["password"]} if params.get("password") else set()
+
+
+def _hide_inputs(params: dict[str, t.Any], harmless: set[str]) -> set[str]:
+    """Hide values of inputs that are not known to be harmless, in place; return their texts."""
+    secrets: set[str] = set()
+    for holder in [params, *(params.get("roles") or [])]:
+        if isinstance(holder, dict) and holder.get("user_inputs_values"):
+            secrets |= given_values(holder["user_inputs_values"], harmless)
+            holder["user_inputs_values"] = hidden_values(holder["user_inputs_values"], harmless)
+    if isinstance(params.get("template"), dict):
+        secrets |= secret_values(params["template"])
+        params["template"] = masked(params["template"], secret_inputs(params["template"]))
+    return secrets
 
 
 def run_module(backend: Backend) -> None:
     """Run a module: the main() of every one of them."""
     module = AnsibleModule(argument_spec=argument_spec(backend), supports_check_mode=True, **backend.RULES)
     result, warnings, secrets = execute(backend, module.params, check_mode=module.check_mode, diff=module._diff)
-    module.no_log_values.update(secrets)
+    # no_log hides every value of an option, wherever it stands; now it is known which of them are secret.
+    module.no_log_values = secrets
     for warning in warnings:
         module.warn(warning)
     # exit_json for failures too: fail_json would add fields that depend on the way the backend was run.

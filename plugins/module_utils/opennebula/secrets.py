@@ -16,29 +16,55 @@ MASK = "********"
 SECRET_NAME = re.compile(r"(^|_)(PASS|PASSWD|PASSWORD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|PRIVATE_KEY|PSK)(_|$)", re.IGNORECASE)
 
 
+# Types of inputs whose values may be shown. Every other, also one that nobody declared, may be a secret.
+HARMLESS = frozenset(
+    {"text", "text64", "number", "number-float", "range", "range-float", "boolean", "list", "list-multiple", "fixed"}
+)
+# Shorter values are hidden where they stand only: removed from all texts they would blot out unrelated ones.
+SHORTEST = 4
+
+
+def _scopes(body: Mapping[str, t.Any]) -> t.Iterator[tuple[Mapping[str, t.Any], Mapping[str, t.Any]]]:
+    """Yield (declarations, values) of the service and of each role; a role's values may be of the service's inputs."""
+    service = body.get("user_inputs")
+    service = service if isinstance(service, Mapping) else {}
+    roles = body.get("roles")
+    for part in [body, *(role for role in (roles if isinstance(roles, list) else []) if isinstance(role, Mapping))]:
+        declared, values = part.get("user_inputs"), part.get("user_inputs_values")
+        yield (
+            {**service, **(declared if isinstance(declared, Mapping) else {})},
+            values if isinstance(values, Mapping) else {},
+        )
+
+
+def _type(descriptor: t.Any) -> str:
+    return (str(descriptor).split("|") + ["", ""])[1].strip()
+
+
+def declared_inputs(body: Mapping[str, t.Any]) -> set[str]:
+    """Return the names of all declared inputs."""
+    return {str(name) for declared, _values in _scopes(canonical(body)) for name in declared}
+
+
 def secret_inputs(body: Mapping[str, t.Any]) -> set[str]:
-    """Return the names of all inputs that are declared as passwords."""
-    body = canonical(body)
-    declared = [body.get("user_inputs")] + [role.get("user_inputs") for role in body.get("roles") or []]
-    return {
-        str(name)
-        for inputs in declared
-        if isinstance(inputs, Mapping)
-        for name, descriptor in inputs.items()
-        if str(descriptor).split("|")[1:2] == ["password"]
-    }
+    """Return the names of all inputs whose type is not known to be harmless, and of values without a declaration."""
+    names: set[str] = set()
+    for declared, values in _scopes(canonical(body)):
+        names |= {str(name) for name, descriptor in declared.items() if _type(descriptor) not in HARMLESS}
+        names |= {str(name) for name in values if name not in declared}
+    return names
 
 
 def secret_values(body: Mapping[str, t.Any], *more: t.Any) -> set[str]:
-    """Return the values of password inputs found in a body and in other structures, for removal from results."""
+    """Return the values and defaults of secret inputs found in a body and in other structures, for removal from results."""
     names = secret_inputs(body)
     found: set[str] = set()
 
     def walk(value: t.Any) -> None:
         if isinstance(value, Mapping):
             for key, item in value.items():
-                if key in names and isinstance(item, str) and not item.startswith("$") and "|password|" not in item:
-                    found.add(item)
+                if key in names and _is_text(item):
+                    found.add(_default(str(item)))
                 else:
                     walk(item)
         elif isinstance(value, (list, tuple)):
@@ -47,7 +73,40 @@ def secret_values(body: Mapping[str, t.Any], *more: t.Any) -> set[str]:
 
     for structure in (body, *more):
         walk(structure)
-    return {value for value in found if len(value) >= 4}  # shorter ones would blot out unrelated text
+    return {value for value in found if _is_secret(value)}
+
+
+def _default(text: str) -> str:
+    """Return the default of a declaration, any other text as it is."""
+    parts = text.split("|", 4)
+    if len(parts) >= 3 and parts[0] in ("M", "O"):
+        return parts[4].strip() if len(parts) > 4 else ""
+    return text
+
+
+def _is_secret(text: str) -> bool:
+    return len(text) >= SHORTEST and text.upper() != "FALSE" and not text.startswith("$")
+
+
+def given_values(values: t.Any, harmless: t.Container[str]) -> set[str]:
+    """Return the texts in the values that a task gives to inputs that are not known to be harmless."""
+    if not isinstance(values, Mapping):
+        return set()
+    found: set[str] = set()
+    for name, value in values.items():
+        if name not in harmless:
+            items = value if isinstance(value, (list, tuple)) else [value]
+            found |= {str(item) for item in items if _is_text(item)}
+            if len(items) > 1:
+                found.add(",".join(str(item) for item in items))
+    return {value for value in found if _is_secret(value)}
+
+
+def hidden_values(values: t.Any, harmless: t.Container[str]) -> t.Any:
+    """Return a copy of the values that a task gives to inputs, with those that may be secret hidden."""
+    if not isinstance(values, Mapping):
+        return values if values is None else MASK
+    return {name: value if name in harmless or value is None else MASK for name, value in values.items()}
 
 
 def masked(value: t.Any, names: t.Container[str] = (), *, by_name: bool = False) -> t.Any:

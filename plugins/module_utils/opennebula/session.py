@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 import typing as t
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from urllib.parse import urlsplit
 
@@ -18,6 +18,8 @@ from .answers import as_dict, to_int
 from .errors import AuthenticationFailed, InvalidRequest, NotFound, OpenNebulaError, Unreachable
 from .oned import Oned
 from .oneflow import OneFlow
+from .secrets import declared_inputs, secret_inputs, secret_values
+from .vms import Vm
 
 CONNECTION_ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "endpoint": {"type": "str", "required": True, "fallback": (env_fallback, ["ONE_XMLRPC"])},
@@ -89,6 +91,8 @@ class Session:
         self.changed = False
         self.warnings: list[str] = []
         self.secrets: set[str] = set()
+        self.hidden_inputs: set[str] = set()
+        self.harmless_inputs: set[str] = set()
         if not params["timeout"] > 0:
             raise InvalidRequest("timeout must be more than 0 seconds")
 
@@ -171,6 +175,20 @@ class Session:
         """Return a deadline that many seconds from now."""
         return Deadline(seconds, self.clock)
 
+    def ticks(self, deadline: Deadline, first: float, longest: float) -> Iterator[float]:
+        """Yield the seconds that are left: at once, then after pauses that grow from first to longest, until the deadline.
+
+        The loop over it ends with the deadline; what comes after the loop is what to do when it was reached.
+        """
+        pause = min(first, longest)
+        while True:
+            yield deadline.left()
+            left = deadline.left()
+            if left <= 0:
+                return
+            self.sleep(min(pause, left))
+            pause = min(pause * 1.5, longest)
+
     def limit_calls(self, deadline: Deadline) -> None:
         """Let no single call outlast the deadline (but give it a second)."""
         seconds = min(self.params["timeout"], max(1.0, deadline.left()))
@@ -181,6 +199,17 @@ class Session:
         """Take the limit of limit_calls off again."""
         for client in (self.oned, self.flow):
             client._http.timeout = self.params["timeout"]
+
+    def learn(self, body: Mapping[str, t.Any]) -> None:
+        """Remember which inputs of a service template or service may be shown, and the values of those that may not."""
+        hidden = secret_inputs(body)
+        self.hidden_inputs |= hidden
+        self.harmless_inputs |= declared_inputs(body) - hidden
+        self.secrets |= secret_values(body)
+
+    def vms(self, ids: Iterable[int]) -> dict[int, Vm]:
+        """Return VMs by id, see vms_by_id."""
+        return {number: Vm.from_document(document) for number, document in self.vms_by_id(list(ids)).items()}
 
     def vms_by_id(self, ids: list[int]) -> dict[int, dict]:
         """Return VM documents by id, terminated ones included, in as few calls as is sensible; unknown ids are left out."""

@@ -31,7 +31,7 @@ GOING_STATES = frozenset({"UNDEPLOYING", "UNDEPLOYING_NETS"})
 # From these DELETE is refused; `recover` with delete works.
 STUCK_STATES = FAILED_STATES | {"DEPLOYING", "DEPLOYING_NETS", "SCALING", "COOLDOWN"}
 # A role is added, removed or scaled only here.
-STEADY_STATES = frozenset({"RUNNING", "WARNING"})
+STEADY_STATES = frozenset({"RUNNING"})
 
 VM_STATES = (
     "INIT",

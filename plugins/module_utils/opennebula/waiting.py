@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 
-from .answers import as_dict, to_int
 from .errors import AuthenticationFailed, BadAnswer, NotFound, OpenNebulaError, Unreachable, WaitFailed, WaitTimedOut
-from .services import describe, driver_errors, failure, is_stale, log_of, short_of_vms, state_of, summary, vm_ids
+from .services import Service
 from .session import Deadline, Session
-from .states import GOING_STATES, vm_state_name
+from .vms import Vm
 
-# How long a failed state may outlive an accepted `recover` (the first readings still show it).
+# Seconds that a failed state may outlive an accepted `recover` (the first readings still show it).
 RECOVER_GRACE = 10.0
+FIRST_PAUSE = 0.25
 
 
 class Waiter:
-    """Polls one service. interval is the longest pause; the first ones are shorter."""
+    """Polls one service. interval is the longest pause; the first ones are shorter.
+
+    asked: number of VMs by role that the service is to have.
+    """
 
     def __init__(self, session: Session, service_id: int, deadline: Deadline, interval: float, attribute: str | None) -> None:
         self._session = session
@@ -27,64 +30,73 @@ class Waiter:
         self._deadline = deadline
         self._interval = interval
         self._attribute = attribute
-        self._pause = min(0.25, interval)
         self._shown = ""
         self._trouble: OpenNebulaError | None = None
+        self._seen: dict[int, str] = {}
+        self.asked: dict[str, int] = {}
 
-    def until(self, states: Collection[str], *, log_before: list[dict] | None = None, removing: bool = False) -> dict:
-        """Return the service's document as soon as it is in one of the states.
+    def until(
+        self,
+        states: Collection[str],
+        *,
+        log_before: Collection[Mapping[str, t.Any]] | None = None,
+        removing: bool = False,
+    ) -> Service:
+        """Return the service as soon as it is in one of the states; HOLD among them also stands for a part on hold.
 
         log_before: the log at the time of `recover`; the failed state that belongs to it is overlooked for a while.
         removing: a role is being removed, so that UNDEPLOYING does not mean the service.
-        Raises WaitFailed at once in a failed or ending state, when a VM shows the failure attribute, or when the
-        service is gone; WaitTimedOut at the deadline. Both carry the service in their result.
+        Raises WaitFailed at once in a failed or ending state, when a VM is down, lost, or shows the failure attribute, or when
+        the service is gone; WaitTimedOut at the deadline. Both carry the service in their result.
         """
         grace = self._session.deadline(RECOVER_GRACE)
-        while True:
-            document = self._read()
-            if document is not None:
-                state = state_of(document)
-                if state not in states or self._shown:  # nothing to tell of a service that is already there
-                    self._show(document)
-                if log_before is not None and is_stale(document, log_before) and grace.left() > 0:
-                    reason = None
-                else:
-                    reason = failure(document, log_before or ())
-                    if state in GOING_STATES and not removing:
-                        reason = f"is being removed ({state})"
-                if reason is None and self._attribute:
-                    reason = self._complaint(document)
-                if reason is None and state in states:
-                    short = short_of_vms(document) if state == "RUNNING" else []
-                    if not short:
-                        return document
-                    reason = f"is RUNNING without all of its VMs ({'; '.join(short)}): they died before they were ready"
-                if reason is not None:
-                    raise self.with_service(WaitFailed(f"service {document.get('NAME')!r} (id {self._id}) {reason}"), document)
-            self._sleep(f"to become {' or '.join(sorted(states))}", document)
+        service = None
+        for _left in self._session.ticks(self._deadline, FIRST_PAUSE, self._interval):
+            service = self._read()
+            if service is None:
+                continue
+            reached = service.state in states or ("HOLD" in states and service.settled)
+            if not reached or self._shown:  # nothing to tell of a service that is already there
+                self._show(service)
+            fresh = log_before is None or not is_stale(service, log_before) or grace.left() <= 0
+            reason = service.failure(log_before or ()) if fresh else None
+            if service.going and not removing:
+                reason = f"is being removed ({service.state})"
+            reason = reason or self._complaint(service) or self._lost(service, reached)
+            if reason is not None:
+                raise self.with_service(WaitFailed(f"{service.title} {reason}"), service)
+            if reached:
+                return service
+        raise self._too_late(f"to become {' or '.join(sorted(states))}", service)
 
-    def until_recovering(self, log_before: list[dict]) -> dict:
-        """Return the service as soon as an accepted `recover` shows, or as it is after RECOVER_GRACE."""
+    def until_recovering(self, log_before: Collection[Mapping[str, t.Any]]) -> Service:
+        """Return the service as soon as an accepted `recover` shows. Raises WaitFailed when it has failed again."""
         grace = self._session.deadline(RECOVER_GRACE)
-        while True:
-            document = self._read()
-            if document is not None and (grace.left() <= 0 or not failure(document) or not is_stale(document, log_before)):
-                return document
-            self._sleep("to be recovered", document)
+        service = None
+        for _left in self._session.ticks(self._deadline, FIRST_PAUSE, self._interval):
+            service = self._read()
+            if service is None or (is_stale(service, log_before) and service.failure() and grace.left() > 0):
+                continue
+            reason = service.failure(log_before)
+            if reason is not None:
+                raise self.with_service(WaitFailed(f"{service.title} {reason}"), service)
+            return service
+        raise self._too_late("to be recovered", service)
 
-    def until_gone(self, step: t.Callable[[dict], None]) -> None:
+    def until_gone(self, step: Callable[[Service], None]) -> None:
         """Wait until there is no such service; step is called with each reading and moves the removal on."""
-        while True:
+        service = None
+        for _left in self._session.ticks(self._deadline, FIRST_PAUSE, self._interval):
             try:
-                document = self._read(gone_ends=True)
+                service = self._read(gone_ends=True)
             except NotFound:
                 return
-            if document is not None:
-                self._show(document)
-                step(document)
-            self._sleep("to be gone", document)
+            if service is not None:
+                self._show(service)
+                step(service)
+        raise self._too_late("to be gone", service)
 
-    def _read(self, *, gone_ends: bool = False) -> dict | None:
+    def _read(self, *, gone_ends: bool = False) -> Service | None:
         self._session.limit_calls(self._deadline)
         try:
             document = self._session.flow.service(self._id)
@@ -101,52 +113,89 @@ class Waiter:
         finally:
             self._session.release_calls()
         self._trouble = None
-        return document
+        service = Service.from_document(document)
+        self._seen |= {node.vm_id: node.name for role in service.roles for node in role.nodes}
+        return service
 
-    def _complaint(self, document: dict) -> str | None:
+    def _complaint(self, service: Service) -> str | None:
+        """Return what a VM of the service has to say: the failure attribute, or that it is down while the service is in WARNING."""
+        warning = service.state == "WARNING"
+        if not (self._attribute or warning):
+            return None
         try:
-            vms = self._session.vms_by_id(vm_ids(document))
+            vms = self._session.vms(service.vm_ids)
         except (Unreachable, BadAnswer, NotFound):
             return None
-        for vm_id, vm in vms.items():
-            value = as_dict(vm.get("USER_TEMPLATE")).get(self._attribute)
+        for vm in vms.values():
+            value = vm.attributes.get(self._attribute) if self._attribute else None
             if value:
-                return f"has a VM that reports {self._attribute}: {value} ({vm.get('NAME')}, id {vm_id})"
-        return None
+                return f"has a VM that reports {self._attribute}: {value} ({vm.name}, id {vm.id})"
+        return in_warning(vms) if warning else None
 
-    def _show(self, document: dict) -> None:
-        line = summary(document)
+    def _lost(self, service: Service, reached: bool) -> str | None:
+        """Return which VMs died before they were ready; OneFlow takes them off the cardinality and calls the rest RUNNING."""
+        if not reached or service.state != "RUNNING":
+            return None
+        short = service.short_of_vms(self.asked)
+        if not short:
+            return None
+        text = f"is RUNNING without all of its VMs ({'; '.join(short)}): they died before they were ready"
+        lost = {number: name for number, name in self._seen.items() if number not in service.vm_ids}
+        names = [f"{name} (id {number})" for number, name in sorted(lost.items())]
+        names += [name for name in service.lost_names(self.asked) if name not in lost.values()]
+        return text + (f": {', '.join(names)}" if names else "")
+
+    def _show(self, service: Service) -> None:
+        line = service.summary()
         if line != self._shown:
             self._shown = line
-            self._session.progress(f"service {document.get('NAME')} (id {self._id}): {line}")
+            self._session.progress(f"service {service.name} (id {self._id}): {line}")
 
-    def _sleep(self, goal: str, document: dict | None) -> None:
-        left = self._deadline.left()
-        if left <= 0:
-            text = f"service {self._id} took longer than {self._deadline.seconds:g} s {goal}"
-            if self._trouble is not None:
-                text += f"; the last attempt to read it failed: {self._trouble}"
-            elif document is not None:
-                text += f"; it is {summary(document)}"
-                lines = [entry["message"] for entry in log_of(document) if entry["severity"] == "E"]
-                text += f": {' | '.join(lines)}" if lines else ""
-            raise self.with_service(WaitTimedOut(text, hint="See wait_timeout."), document)
-        self._session.sleep(min(self._pause, left))
-        self._pause = min(self._pause * 1.5, self._interval)
+    def _too_late(self, goal: str, service: Service | None) -> OpenNebulaError:
+        text = f"service {self._id} took longer than {self._deadline.seconds:g} s {goal}"
+        if self._trouble is not None:
+            text += f"; the last attempt to read it failed: {self._trouble}"
+        elif service is not None:
+            text += f"; it is {service.summary()}"
+            lines = service.errors()
+            text += f": {' | '.join(lines)}" if lines else ""
+        return self.with_service(WaitTimedOut(text, hint="See wait_timeout."), service)
 
-    def with_service(self, error: OpenNebulaError, document: dict | None) -> OpenNebulaError:
+    def with_service(self, error: OpenNebulaError, service: Service | None) -> OpenNebulaError:
         """Return the error with the endpoint, the service, and what its VMs have to say; a VM that cannot be read says nothing."""
         error.endpoint = self._session.flow.endpoint
-        if document is not None:
-            try:
-                vms = self._session.vms_by_id(vm_ids(document))
-            except OpenNebulaError:
-                vms = {}
-            if isinstance(error, WaitTimedOut) and state_of(document) in GOING_STATES and vms:
-                left = [f"{vm_id} ({vm_state_name(to_int(vm.get('STATE')))})" for vm_id, vm in vms.items()]
+        if service is None:
+            return error
+        try:
+            vms = self._session.vms(service.vm_ids)
+        except OpenNebulaError:
+            vms = {}
+        if isinstance(error, WaitTimedOut):
+            if service.going and vms:
+                left = [f"{vm.id} ({vm.state})" for vm in vms.values()]
                 error.text += f"; these VMs do not go: {', '.join(left)}"
                 error.hint = "Terminate or recover them in OpenNebula, then the removal goes on; or see wait_timeout."
-            if failure(document):
-                error.text += driver_errors(vms)
-            error.result["service"] = describe(document, vms)
+            error.text += scheduler_messages(vms)
+        if service.failure() or isinstance(error, WaitTimedOut):
+            error.text += service.driver_errors(vms)
+        error.result["service"] = service.to_result(vms)
         return error
+
+
+def is_stale(service: Service, log_before: Collection[Mapping[str, t.Any]]) -> bool:
+    """Tell whether a failed state is the one from before `recover`: nothing was logged since."""
+    return list(service.log) == list(log_before)
+
+
+def in_warning(vms: Mapping[int, Vm]) -> str | None:
+    """Return which VMs keep a service in WARNING, None when all of them run or are about to."""
+    down = [vm for vm in vms.values() if vm.down]
+    if not down:
+        return None
+    return f"is in WARNING: {', '.join(f'VM {vm.id} ({vm.name}) is {vm.condition}' for vm in down)}"
+
+
+def scheduler_messages(vms: Mapping[int, Vm]) -> str:
+    """Return why VMs find no host, "; VM 7: ..." each (SCHED_MESSAGE)."""
+    said = {vm.id: vm.attributes.get("SCHED_MESSAGE") for vm in vms.values() if vm.state == "PENDING"}
+    return "".join(f"; VM {vm_id}: {text}" for vm_id, text in said.items() if text)

@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import answers, template_text
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.states import ROLE_STATES, SERVICE_STATES
 
-USERS = {"oneadmin": 0, "alice": 2}
+USERS = {"oneadmin": 0, "alice": 2, "bob": 3}
 GROUPS = {"oneadmin": 0, "users": 1}
 SECRET = "pass:with:colons"
 RIGHTS = [f"{who}_{what}" for who in ("OWNER", "GROUP", "OTHER") for what in "UMA"]
@@ -378,6 +378,21 @@ class Fake:
 
     def do_template_info(self, number: int, _extended: bool, _decrypt: bool) -> str:
         return to_xml("VMTEMPLATE", {"ID": number, "TEMPLATE": {"CONTEXT": {"TOKEN": "YES"}}})
+
+    def do_document_rename(self, number: int, name: str) -> int:
+        self._access(self.documents[number], "rename", {"name": name})
+        return number
+
+    def do_document_chmod(self, number: int, *bits: int) -> int:
+        octet = "".join(str(4 * bits[i] + 2 * bits[i + 1] + bits[i + 2]) for i in (0, 3, 6))
+        self._access(self.documents[number], "chmod", {"octet": octet})
+        return number
+
+    def do_document_chown(self, number: int, uid: int, gid: int) -> int:
+        document = self.documents[number]
+        group = int(document["GID"]) if gid < 0 else gid
+        self._access(document, "chown", {"owner_id": int(document["UID"]) if uid < 0 else uid, "group_id": group})
+        return number
 
     def do_vm_info(self, number: int) -> str:
         return to_xml("VM", self.vms[number])

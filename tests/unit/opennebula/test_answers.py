@@ -51,7 +51,7 @@ def test_a_vm_as_a_real_server_gives_it() -> None:
         "<NIC_ID><![CDATA[0]]></NIC_ID><IP><![CDATA[10.11.0.15]]></IP></NIC></TEMPLATE><USER_TEMPLATE>"
         '<DB_NAME><![CDATA[my "db" $HOME, [x]]]></DB_NAME><SERVICE_ID><![CDATA[14]]></SERVICE_ID></USER_TEMPLATE></VM>'
     )
-    assert vms.vm_node(answers.xml_to_data(recorded)) == {
+    assert vms.Vm.from_document(answers.xml_to_data(recorded)).to_result() == {
         "vm_id": 5,
         "name": "db_0_(service_14)",
         "state": "ACTIVE",

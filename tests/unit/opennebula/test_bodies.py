@@ -140,10 +140,12 @@ def test_instantiating_on_an_old_server() -> None:
         "roles": [{"name": "web", "user_inputs_values": {"MODE": "x"}, "cardinality": 2}],
     }
     assert generation6.instantiation_for_server(merge, template, "7.4.0", {}) == merge
-    assert generation6.needs_vm_context(merge, template, "7.4.0") == set() and generation6.needs_vm_context(
+    assert generation6.needs_vm_templates(merge, template, "7.4.0") == set() and generation6.needs_vm_templates(
         merge, template, "6.10.5"
     ) == {1, 2}
-    sent = generation6.instantiation_for_server(merge, template, "6.10.5", {1: {"TOKEN": "YES", "SITE": "no"}})
+    sent = generation6.instantiation_for_server(
+        merge, template, "6.10.5", {1: {"CONTEXT": {"TOKEN": "YES", "SITE": "no"}, "OS": {"ARCH": "x"}}}
+    )
     assert sent["custom_attrs_values"] == {"ZONE": 'a "b"'} and "user_inputs_values" not in sent
     assert [role["name"] for role in sent["roles"]] == ["db", "web"] and sent["roles"][1]["cardinality"] == 2
     assert template_text.parse_template(sent["roles"][0]["vm_template_contents"]) == {
@@ -173,7 +175,7 @@ def test_secrets() -> None:
     assert shown["user_inputs"] == {"PASSWORD": "M|password|x| |********", "NAME": "O|text|x||n"}
     assert shown["roles"][0]["user_inputs_values"]["PASSWORD"] == "********"
     assert shown["roles"][0]["template_contents"]["CONTEXT"]["PASSWORD"] == "$PASSWORD"
-    assert secrets.secret_values(service) == {"given"}
+    assert secrets.secret_values(service) == {"given", "top-secret"}
     assert secrets.masked({"API_TOKEN": "abc", "TOKEN": "YES", "MONKEY": "x"}, by_name=True) == {
         "API_TOKEN": "********",
         "TOKEN": "YES",

@@ -183,12 +183,13 @@ def test_ambiguity_names_the_ids(zone, run):
     assert run("oneflow_service", id=0)["service"]["id"] == 0
 
 
-def test_anothers_service_is_not_taken(zone, run, template):
+def test_of_several_others_none_is_taken_unasked(zone, run, template):
     zone.add_service(service_body(), owner="alice")
-    result = run("oneflow_service", name="shop", template_id=0, roles=[DB])
-    assert result["failed"] and "1 of alice" in result["msg"]
+    zone.add_service(service_body(), owner="bob")
+    both = run("oneflow_service", name="shop")
+    assert both["error"]["kind"] == "ambiguous" and "1 belongs to alice; 2 belongs to bob" in both["msg"]
     assert run("oneflow_service", name="shop", owner="alice")["service"]["id"] == 1
-    assert run("oneflow_service", name="shop", owner="oneadmin", template_id=0, roles=[DB])["service"]["id"] == 2
+    assert run("oneflow_service", name="shop", owner="oneadmin", template_id=0, roles=[DB])["service"]["id"] == 3
 
 
 def test_failed_service(zone, run, template):
@@ -215,6 +216,7 @@ def test_a_driver_failure_is_told_in_the_words_of_oned(zone, run):
     number = zone.add_service(service_body())
     zone.set_state(number, "FAILED_DEPLOYING")
     vm_id = zone.body(number)["roles"][0]["nodes"][0]["deploy_id"]
+    zone.vms[vm_id]["LCM_STATE"] = "36"
     zone.vms[vm_id]["USER_TEMPLATE"]["ERROR"] = "DEPLOY: no such kernel"
     assert f"; VM {vm_id}: DEPLOY: no such kernel" in run("oneflow_service", name="shop")["msg"]
 
@@ -297,7 +299,7 @@ def test_lying_rename(zone, run):
     number = zone.add_service(service_body())
     zone.lies.add("rename")
     result = run("oneflow_service", id=number, new_name="store")
-    assert result["failed"] and "still named 'shop'" in result["msg"]
+    assert result["failed"] and "still has name 'shop'" in result["msg"]
 
 
 def test_six_point_x_gets_its_own_names(run, zone):

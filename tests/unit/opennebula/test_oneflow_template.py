@@ -59,7 +59,7 @@ def test_owner_change_keeps_the_group(zone, run):
     assert (result["template"]["uname"], result["template"]["gname"]) == ("alice", "users")
     assert run("oneflow_template", id=number, owner="2", group="1")["changed"] is False
     assert run("oneflow_template", id=number, owner="0")["template"]["uname"] == "oneadmin"
-    assert "no user 'bob'" in run("oneflow_template", id=number, owner="bob")["msg"]
+    assert "no user 'carl'" in run("oneflow_template", id=number, owner="carl")["msg"]
 
 
 def test_clone(zone, run):

@@ -10,7 +10,7 @@ from fake import SECRET, Fake
 
 SERVICE = {
     "name": "shop",
-    "user_inputs": {"ADMIN": "M|password|x"},
+    "user_inputs": {"ADMIN": "M|password|x", "MODE": "O|text|x"},
     "user_inputs_values": {"ADMIN": "hidden-value", "MODE": "blue"},
     "roles": [{"name": "web", "cardinality": 2}, {"name": "db", "cardinality": 1}],
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ..answers import as_dict, as_list, to_int
-from ..errors import Ambiguous, NotFound
+from ..lookup import in_pool
 from ..session import Session
 
 ARGUMENTS: dict[str, t.Any] = {
@@ -35,20 +35,5 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
 
 
 def _find(pool: list[dict[str, t.Any]], asked: str, kind: str, session: Session) -> dict[str, t.Any]:
-    found = [entry for entry in pool if entry.get("NAME") == asked]
-    if not found and asked.isdigit():
-        found = [entry for entry in pool if str(entry.get("ID")) == asked]
-    if not found:
-        known = ", ".join(sorted(repr(entry.get("NAME")) for entry in pool)) or "none"
-        raise NotFound(
-            f"there is no {kind} {asked!r} that {session.username} may use",
-            endpoint=session.oned.endpoint,
-            hint=f"There is: {known}.",
-        )
-    if len(found) > 1:
-        ids = ", ".join(sorted(str(entry.get("ID")) for entry in found))
-        raise Ambiguous(
-            f"{len(found)} {kind}s are named {asked!r}: ids {ids}", endpoint=session.oned.endpoint, hint="Give the id instead."
-        )
-    entry = found[0]
+    entry = in_pool(pool, asked, kind, caller=session.username, endpoint=session.oned.endpoint)
     return {"id": to_int(entry.get("ID")), "name": entry.get("NAME"), "attributes": as_dict(entry.get("TEMPLATE"))}

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ..documents import body_of
 from ..errors import NotFound
-from ..secrets import secret_values
-from ..services import describe, state_of, vm_ids
+from ..services import Service
 from ..session import Session
 
 ARGUMENTS: dict[str, t.Any] = {
@@ -30,10 +28,9 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
             documents = []
     else:
         documents = [d for d in session.flow.services() if params["name"] in (None, d.get("NAME"))]
-    documents = [document for document in documents if state_of(document) != "DONE"]
-    ids = [number for document in documents for number in vm_ids(document)]
-    vms = session.vms_by_id(ids) if params["vms"] else {}
-    for document in documents:
-        session.secrets |= secret_values(body_of(document))
-    services = sorted((describe(document, vms) for document in documents), key=lambda entry: entry["id"])
-    return {"changed": False, "services": services}
+    services = [Service.from_document(document) for document in documents]
+    services = sorted((service for service in services if service.state != "DONE"), key=lambda service: service.number)
+    for service in services:
+        session.learn(service.body)
+    vms = session.vms(number for service in services for number in service.vm_ids) if params["vms"] else {}
+    return {"changed": False, "services": [service.to_result(vms) for service in services]}

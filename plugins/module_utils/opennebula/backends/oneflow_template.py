@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import typing as t
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from ..bodies import as_kept, comparable, merged, same, wanted
 from ..documents import (
     ACCESS_ARGUMENTS,
-    access_wanted,
-    body_of,
-    change_access,
+    NEW_MODE,
+    Chmod,
+    Own,
+    Rename,
+    ServiceTemplate,
+    access_steps,
+    find_template,
     gone,
-    identity,
-    predicted,
-    select,
 )
 from ..errors import Ambiguous, NotFound, Refused
-from ..generation6 import canonical, for_server
-from ..secrets import masked, secret_inputs, secret_values
+from ..generation6 import for_server
+from ..lookup import by_name
 from ..session import Session
 from ..template_text import check_name
 
@@ -29,7 +32,8 @@ ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "name": {"type": "str"},
     "id": {"type": "int"},
-    "template": {"type": "dict"},
+    # no_log: its declarations say which defaults and values are secret. See runner.
+    "template": {"type": "dict", "no_log": True},
     "new_name": {"type": "str"},
     "clone_of": {"type": "str"},
     "clone_mode": {"type": "str", "choices": ["none", "templates", "all"], "default": "none"},
@@ -43,184 +47,196 @@ RULES: dict[str, t.Any] = {
 Params = dict[str, t.Any]
 
 
-def describe(document: dict) -> dict[str, t.Any]:
-    """Return {id, name, uid, gid, uname, gname, mode, body}, the body with 7.x names and without password values."""
-    body = body_of(document)
-    return {**identity(document), "body": masked(canonical(body), secret_inputs(body))}
-
-
 def run(params: Params, session: Session) -> dict[str, t.Any]:
     """Return {changed, template, diff}; template is None when it is absent."""
+    session.learn(params["template"] or {})
     for option in ("name", "new_name"):
         if params[option] is not None and params["state"] == "present":
             check_name(option, params[option])
-    current = find(params, session)
-    body = None
-    if params["template"] is not None:
-        name = params["new_name"] or params["name"] or params["template"].get("name") or (current or {}).get("NAME")
-        body = wanted(params["template"], name)
-    for source in (body, params["template"], body_of(current) if current else None):
-        session.secrets |= secret_values(source or {})
+    current = _find(params, session)
+    if current is not None:
+        session.learn(current.body)
     if params["state"] == "absent":
         return _absent(params, session, current)
-    if current is None:
-        return _create(params, session, body)
-    return _update(params, session, current, body)
+    name = params["new_name"] or params["name"] or (params["template"] or {}).get("name") or (current.name if current else None)
+    body = None if params["template"] is None else wanted(params["template"], name)
+    done = 0
+    template = current
+    # The name first: refused, it leaves the body as it was. Then the body, then who may do what with it.
+    for stage in (_names, _bodies, _rights):
+        for step in stage(params, session, template, name, body):
+            done += 1
+            template = (step.predict if session.check_mode else step.apply)(session, template)
+    assert template is not None
+    before = {} if current is None else current.to_diff()
+    return {"changed": done > 0, "template": template.to_result(), "diff": {"before": before, "after": template.to_diff()}}
 
 
-def find(params: Params, session: Session) -> dict | None:
-    """Return the document meant by id or name, or None."""
+def _find(params: Params, session: Session) -> ServiceTemplate | None:
+    """Return the template meant by id or name, or None."""
     if params["id"] is not None:
         try:
-            return session.flow.template(params["id"])
+            return ServiceTemplate.from_document(session.flow.template(params["id"]))
         except NotFound:
             if params["state"] == "present":
                 raise
             return None
     documents = session.flow.templates()
-    owner, caller = params["owner"], session.username
-    current = select(documents, params["name"], "service template", caller=caller, owner=owner)
+
+    def named(name: str) -> Mapping[str, t.Any] | None:
+        return by_name(documents, name, "service template", caller=session.username, owner=params["owner"])
+
+    current = named(params["name"])
     if params["new_name"] and params["state"] == "present":
-        renamed = select(documents, params["new_name"], "service template", caller=caller, owner=owner)
+        renamed = named(params["new_name"])
         if current is not None and renamed is not None and current is not renamed:
             raise Ambiguous(
                 f"{params['name']!r} (id {current['ID']}) cannot become {params['new_name']!r}: id {renamed['ID']} has that name"
             )
-        return current or renamed
-    return current
+        current = current or renamed
+    return None if current is None else ServiceTemplate.from_document(current)
 
 
-def _absent(params: Params, session: Session, current: dict | None) -> dict[str, t.Any]:
-    if current is None:
-        return {"changed": False, "template": None, "diff": {"before": {}, "after": {}}}
-    before = describe(current)
-    if not session.check_mode:
+def _absent(params: Params, session: Session, current: ServiceTemplate | None) -> dict[str, t.Any]:
+    if current is not None and not session.check_mode:
+        number = t.cast(int, current.id)
         with contextlib.suppress(NotFound):
-            session.flow.delete_template(before["id"], params["delete_type"])
-        if not gone(lambda: session.flow.template(before["id"])):
-            raise Refused(f"service template {before['id']} is still there, although the server reported success")
-    return {"changed": True, "template": None, "diff": {"before": _shown(before), "after": {}}}
+            session.flow.delete_template(number, params["delete_type"])
+        if not gone(lambda: session.flow.template(number)):
+            raise Refused(f"service template {number} is still there, although the server reported success")
+    before = {} if current is None else current.to_diff()
+    return {"changed": current is not None, "template": None, "diff": {"before": before, "after": {}}}
 
 
-def _create(params: Params, session: Session, body: dict | None) -> dict[str, t.Any]:
-    name = params["new_name"] or params["name"]
+# -- the steps ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Create:
+    """Make a template with this body."""
+
+    body: Mapping[str, t.Any]
+
+    def apply(self, session: Session, template: ServiceTemplate | None) -> ServiceTemplate:
+        """Carry it out."""
+        return ServiceTemplate.from_document(session.flow.create_template(for_server(self.body, session.version)))
+
+    def predict(self, session: Session, template: ServiceTemplate | None) -> ServiceTemplate:
+        """Return the template as it would be."""
+        return _new(session, as_kept(self.body, session.version))
+
+
+@dataclass(frozen=True)
+class Clone:
+    """Make a template like another one."""
+
+    source: ServiceTemplate
+    name: str
+    mode: str
+
+    def apply(self, session: Session, template: ServiceTemplate | None) -> ServiceTemplate:
+        """Carry it out; the clone's body has the source's name at first."""
+        document = session.flow.clone_template(t.cast(int, self.source.id), self.name, self.mode)
+        number = int(document["ID"])
+        session.flow.merge_template(number, {"name": self.name})
+        return _read(session, number)
+
+    def predict(self, session: Session, template: ServiceTemplate | None) -> ServiceTemplate:
+        """Return the template as it would be."""
+        return _new(session, as_kept({**self.source.body, "name": self.name}, session.version))
+
+
+@dataclass(frozen=True)
+class WriteBody:
+    """Give a template another body."""
+
+    body: Mapping[str, t.Any]
+
+    def apply(self, session: Session, template: ServiceTemplate) -> ServiceTemplate:
+        """Carry it out. Raises Refused when the server keeps something else."""
+        number = t.cast(int, template.id)
+        session.flow.replace_template(number, for_server(merged(self.body, template.body), session.version))
+        after = _read(session, number)
+        if not same(self.body, after.body):
+            one, two = comparable(self.body, self.body), comparable(after.body, self.body)
+            left = sorted(key for key in {*one, *two} if one.get(key) != two.get(key))
+            raise Refused(f"service template {number} was written, but the server keeps other values in: {', '.join(left)}")
+        return after
+
+    def predict(self, session: Session, template: ServiceTemplate) -> ServiceTemplate:
+        """Return the template as it would be."""
+        return replace(template, body=as_kept(merged(self.body, template.body), session.version))
+
+
+@dataclass(frozen=True)
+class Access:
+    """Change the name, owner, group or mode. The body's name follows the template's: new services are named after it."""
+
+    step: Rename | Own | Chmod
+
+    def apply(self, session: Session, template: ServiceTemplate) -> ServiceTemplate:
+        """Carry it out."""
+        number = t.cast(int, template.id)
+        after = self.step.apply(session, template, lambda: _read(session, number))
+        if not isinstance(self.step, Rename):
+            return after
+        session.flow.merge_template(number, {"name": self.step.name})
+        return _read(session, number)
+
+    def predict(self, session: Session, template: ServiceTemplate) -> ServiceTemplate:
+        """Return the template as it would be."""
+        after = self.step.predict(template)
+        return replace(after, body={**after.body, "name": self.step.name}) if isinstance(self.step, Rename) else after
+
+
+Body = Mapping[str, t.Any] | None
+
+
+def _names(params: Params, session: Session, template: ServiceTemplate | None, name: str | None, body: Body) -> list[t.Any]:
+    """Return the renaming of a template that is there."""
+    return [Access(Rename(name))] if template is not None and name is not None and name != template.name else []
+
+
+def _bodies(params: Params, session: Session, template: ServiceTemplate | None, name: str | None, body: Body) -> list[t.Any]:
+    """Return what has to be done to the body, or to have a template at all."""
+    if template is not None:
+        return [WriteBody(body)] if body is not None and not same(body, template.body) else []
     source = _clone_source(params, session)
-    if source is None and body is None:
-        raise NotFound(f"there is no service template {name!r}", hint="Give template, or clone_of, to create it.")
-    if session.check_mode:
+    if source is None:
         if body is None:
-            body = {**canonical(body_of(source or {})), "name": name}
-        elif source is not None:
-            body = merged(body, body_of(source))
-        body = as_kept(body, session.version)
-        entry = {"id": None, "name": body["name"], "uid": None, "gid": None, "uname": session.username, "gname": None}
-        entry["mode"] = "600"
-        fresh = {"NAME": body["name"], "PERMISSIONS": {"OWNER_U": "1", "OWNER_M": "1"}}
-        entry = predicted(entry, access_wanted(fresh, params))
-        after = {**entry, "body": masked(body, secret_inputs(body))}
-        return {"changed": True, "template": after, "diff": {"before": {}, "after": _shown(after)}}
-    if source is not None:
-        document = session.flow.clone_template(identity(source)["id"], name, params["clone_mode"])
-        template_id = identity(document)["id"]
-        session.flow.merge_template(template_id, {"name": name})
-        document = session.flow.template(template_id)
-        if body is not None:
-            document = _write_body(session, document, body)
-    else:
-        document = session.flow.create_template(for_server(body or {}, session.version))
-    document = _access(params, session, document)
-    after = describe(document)
-    return {"changed": True, "template": after, "diff": {"before": {}, "after": _shown(after)}}
+            raise NotFound(f"there is no service template {name!r}", hint="Give template, or clone_of, to create it.")
+        return [Create(body)]
+    session.learn(source.body)
+    clone = Clone(source, str(name), params["clone_mode"])
+    return [clone] if body is None or same(body, {**source.body, "name": name}) else [clone, WriteBody(body)]
 
 
-def _clone_source(params: Params, session: Session) -> dict | None:
+def _rights(params: Params, session: Session, template: ServiceTemplate | None, name: str | None, body: Body) -> list[t.Any]:
+    """Return the changes of owner, group and mode."""
+    return [Access(step) for step in access_steps(t.cast(ServiceTemplate, template), params, None)]
+
+
+def _clone_source(params: Params, session: Session) -> ServiceTemplate | None:
     if params["clone_of"] is None:
         return None
     if params["clone_of"].isdigit():
-        return session.flow.template(int(params["clone_of"]))
-    found = select(session.flow.templates(), params["clone_of"], "service template", caller=session.username, owner=None)
-    if found is None:
-        raise NotFound(f"there is no service template {params['clone_of']!r} to clone")
-    return found
+        return ServiceTemplate.from_document(session.flow.template(int(params["clone_of"])))
+    return find_template(session, params["clone_of"], purpose=" to clone")
 
 
-def _update(params: Params, session: Session, current: dict, body: dict | None) -> dict[str, t.Any]:
-    before = describe(current)
-    name = params["new_name"] or params["name"] or (body or {}).get("name") or before["name"]
-    if body is not None:
-        body = {**body, "name": name}
-    rename = name != before["name"]
-    rewrite = body is not None and not same(body, body_of(current))
-    access = access_wanted(current, params)
-    if not (rename or rewrite or access):
-        return {"changed": False, "template": before, "diff": {"before": _shown(before), "after": _shown(before)}}
-    if session.check_mode:
-        after = predicted(before, access)
-        after["name"] = name
-        if rewrite and body is not None:
-            new_body = as_kept(merged(body, body_of(current)), session.version)
-            after["body"] = masked(new_body, secret_inputs(new_body))
-        elif rename:
-            after["body"] = {**before["body"], "name": name}
-        return {"changed": True, "template": after, "diff": {"before": _shown(before), "after": _shown(after)}}
-    document = current
-    if rewrite and body is not None:
-        document = _write_body(session, document, body)
-    if rename:
-        document = _rename(session, document, name, with_body=body is None)
-    document = _access(params, session, document)
-    after_now = describe(document)
-    return {"changed": True, "template": after_now, "diff": {"before": _shown(before), "after": _shown(after_now)}}
+def _read(session: Session, number: int) -> ServiceTemplate:
+    return ServiceTemplate.from_document(session.flow.template(number))
 
 
-def _write_body(session: Session, document: dict, body: dict) -> dict:
-    template_id = identity(document)["id"]
-    new_body = merged(body, body_of(document))
-    session.flow.replace_template(template_id, for_server(new_body, session.version))
-    after = session.flow.template(template_id)
-    if not same(body, body_of(after)):
-        left = _differing(body, body_of(after))
-        raise Refused(f"service template {template_id} was written, but the server keeps other values in: {', '.join(left)}")
-    return after
-
-
-def _differing(body: dict, server_body: dict) -> list[str]:
-    one, two = comparable(body, body), comparable(server_body, body)
-    return sorted(key for key in {*one, *two} if one.get(key) != two.get(key))
-
-
-def _rename(session: Session, document: dict, name: str, *, with_body: bool) -> dict:
-    template_id = identity(document)["id"]
-    session.flow.template_action(template_id, "rename", {"name": name})
-    if with_body:  # rename changes only the document's name; new services are named after the body's
-        session.flow.merge_template(template_id, {"name": name})
-    after = session.flow.template(template_id)
-    if after.get("NAME") != name:
-        raise Refused(
-            f"service template {template_id} is still named {after.get('NAME')!r}, although the server reported success",
-            hint="The user probably lacks the right to manage it.",
-        )
-    return after
-
-
-def _access(params: Params, session: Session, document: dict) -> dict:
-    template_id = identity(document)["id"]
-    return change_access(
-        session,
-        document,
-        access_wanted(document, params),
-        lambda perform, values: session.flow.template_action(template_id, perform, values),
-        lambda: session.flow.template(template_id),
+def _new(session: Session, body: Mapping[str, t.Any]) -> ServiceTemplate:
+    """Return a template that does not exist yet."""
+    return ServiceTemplate(
+        id=None,
+        name=str(body["name"]),
+        uid=None,
+        gid=None,
+        uname=session.username,
+        gname=None,
+        mode=NEW_MODE,
+        body=body,
     )
-
-
-def _shown(entry: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return what a diff shows: no server bookkeeping, no secrets."""
-    body = {key: value for key, value in entry["body"].items() if key != "registration_time"}
-    return {
-        "name": entry["name"],
-        "owner": entry["uname"] or entry["uid"],
-        "group": entry["gname"] or entry["gid"],
-        "mode": entry["mode"],
-        "body": masked(body, by_name=True),
-    }

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ..documents import body_of
+from ..documents import ServiceTemplate
 from ..errors import NotFound
-from ..secrets import secret_values
 from ..session import Session
-from .oneflow_template import describe
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str"},
@@ -29,7 +27,8 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
             documents = []
     else:
         documents = [d for d in session.flow.templates() if params["name"] in (None, d.get("NAME"))]
-    for document in documents:
-        session.secrets |= secret_values(body_of(document))
-    templates = sorted((describe(document) for document in documents), key=lambda entry: entry["id"])
-    return {"changed": False, "templates": templates}
+    templates = [ServiceTemplate.from_document(document) for document in documents]
+    for template in templates:
+        session.learn(template.body)
+    results = sorted((template.to_result() for template in templates), key=lambda entry: entry["id"])
+    return {"changed": False, "templates": results}
