@@ -119,10 +119,10 @@ def _service(run, name, target):
 CUTS = {
     "create template": ("oneflow", "^POST /service_template$", "oneflow_template", {"name": "t", "template": {"roles": []}}),
     "replace template": ("oneflow", "^PUT", "oneflow_template", {"name": "t", "template": {"roles": [], "description": "x"}}),
-    "chmod template": ("oneflow", "^POST .*/action", "oneflow_template", {"name": "t", "mode": "644"}),
+    "chmod template": ("oned", "document.chmod", "oneflow_template", {"name": "t", "mode": "644"}),
     "delete template": ("oneflow", "^DELETE", "oneflow_template", {"name": "t", "state": "absent"}),
     "scale": ("oneflow", "/scale$", "oneflow_service", {"name": "s", "roles": [{"name": "app", "cardinality": 2}]}),
-    "rename service": ("oneflow", "^POST .*/action", "oneflow_service", {"name": "s", "new_name": "s2"}),
+    "rename service": ("oned", "document.rename", "oneflow_service", {"name": "s", "new_name": "s2"}),
     "add role": ("oneflow", "/role_action", "oneflow_service", {"name": "s", "roles": [{"name": "b", "template_id": 0}]}),
     "create zone": ("oned", "zone.allocate", "onezone", {"name": "z", "zone_endpoint": NOWHERE}),
     "merge attributes": ("oned", "vm.update", "one_vm_attributes", {"attributes": {"A": "1"}}),

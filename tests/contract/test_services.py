@@ -301,7 +301,7 @@ def test_roles_come_and_go(run, twice, name, template, target):
     }
     added = twice("oneflow_service", name=name("s"), roles=[extra])
     assert [role["name"] for role in added["service"]["roles"]] == ["app", "extra"]
-    assert node(added, "extra")["attributes"]["EXTRA_MODE"] == "blue" and node(added, "extra")["attributes"]["NOTE"] == "added"
+    assert node(added, "extra")["attributes"]["EXTRA_MODE"] == "********" and node(added, "extra")["attributes"]["NOTE"] == "added"
     gone = twice("oneflow_service", name=name("s"), roles=[{"name": "extra", "state": "absent"}])
     assert [role["name"] for role in gone["service"]["roles"]] == ["app"] and gone["service"]["state"] == "RUNNING"
 
@@ -319,7 +319,7 @@ def test_one_name_twice(run, name, template, flow):
 def test_anothers_service_is_not_touched(run, name, template, second):
     number = run("oneflow_service", name=name("s"), template_id=template(), mode="644")["service"]["id"]
     refused = run("oneflow_service", name=name("s"), state="absent", fails=True, **second)
-    assert refused["error"]["kind"] == "ambiguous" and f"{number} of" in refused["msg"]
+    assert refused["error"]["kind"] == "ambiguous" and f"{number} of" in refused["msg"] and refused["changed"] is False
     denied = run("oneflow_service", id=number, new_name=name("stolen"), fails=True, **second)
     assert denied["error"]["kind"] == "authorization" and denied["error"]["hint"] and denied["changed"] is False
     assert run("oneflow_service", id=number)["service"]["name"] == name("s")

@@ -234,7 +234,9 @@ def test_success_that_did_nothing(run, name, body, second, target):
     number = run("oneflow_template", name=name(), template=body, mode="644")["template"]["id"]
     for options in ({"new_name": name("stolen")}, {"mode": "666"}, {"owner": second["username"]}):
         result = run("oneflow_template", id=number, fails=True, **second, **options)
-        assert "although the server reported success" in result["msg"] and result["error"]["hint"], result
+        assert result["error"]["kind"] == "authorization" and result["error"]["hint"] and result["changed"] is False, result
+    same = run("oneflow_template_info", id=number)["templates"][0]
+    assert same["name"] == same["body"]["name"] == name() and same["mode"] == "644"
     denied = run("oneflow_template", id=number, fails=True, template={**body, "description": "mine"}, **second)
     assert denied["error"]["kind"] == "authorization" and "Not authorized" in denied["error"]["text"]
     hidden = run("oneflow_template", name=name("private"), template=body, mode="600")["template"]["id"]

@@ -171,6 +171,12 @@ def delete(one: Oned, user: Entity, number: int) -> int:
     return number
 
 
+@method("one.vntemplatepool.info", "int", "int", "int")
+def template_pool(one: Oned, user: Entity, filter_flag: int, start: int, end: int) -> str:
+    """Return an empty pool: a lab zone has no virtual network templates."""
+    return "<VNTEMPLATE_POOL></VNTEMPLATE_POOL>"
+
+
 @method("one.vntemplate.instantiate", "int", ("string", ""), ("string", ""), write=True)
 def instantiate_template(one: Oned, user: Entity, number: int, name: str, text: str) -> int:
     """Refuse: a lab zone has no virtual network templates."""

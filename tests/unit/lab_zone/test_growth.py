@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CALLERS = ("plugins/**/*.py", "roles/**/*.py", "tests/contract/*.py", "lab/zone/oneflow/*.py", "lab/zone/onegate/*.py")
 TEXT = "\n".join(path.read_text() for pattern in CALLERS for path in ROOT.glob(pattern))
 STAY = {
-    "one.grouppool.info": "Oned.id_of makes its name from the kind",
+    "one.grouppool.info": "lookup.account makes its name from the kind",
     "one.template.allocate": "the VM templates that the recordings of one.template.clone and .instantiate start from",
 }
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..answers import to_int
+from ..answers import as_dict, as_list, to_int
 from ..bodies import ROLE_NAME, check_contents, check_parents
 from ..documents import ACCESS_ARGUMENTS, ServiceTemplate, access_steps, find_template
-from ..errors import Ambiguous, InvalidRequest, NotFound, OpenNebulaError, WaitFailed
+from ..errors import Ambiguous, InvalidRequest, NotFound, WaitFailed
 from ..generation6 import instantiation_for_server, needs_vm_templates
 from ..inputs import merge_template, network_ids
+from ..lookup import refuse_anothers
 from ..service_steps import (
     Access,
     Create,
@@ -116,7 +117,9 @@ def _find(work: Work) -> Service | None:
     documents = work.flow.services()
     work.ids_before = {to_int(document.get("ID")) for document in documents}
     current = by_name(documents, params["name"], caller=work.session.username, owner=params["owner"])
-    if params["new_name"] and params["state"] == "present":
+    if params["state"] == "absent":
+        refuse_anothers(current, params["name"], "service", caller=work.session.username, owner=params["owner"])
+    elif params["new_name"]:
         renamed = by_name(documents, params["new_name"], caller=work.session.username, owner=params["owner"])
         if current is not None and renamed is not None and current is not renamed:
             raise Ambiguous(
@@ -265,12 +268,13 @@ def _network_faults(session: Session, networks_values: t.Any) -> list[str]:
     """Return what is wrong with the networks: OneFlow fails over one that is not there, and leaves the service behind."""
     faults = []
     for name, kind, number in network_ids(networks_values):
-        try:
-            session.oned.call("vntemplate.info" if kind == "template_id" else "vn.info", number, False)
-        except OpenNebulaError as error:
-            if error.code is None:
-                raise
-            faults.append(f"network {name}: {kind} {number} cannot be used: {error.text}")
+        if kind == "template_id":
+            pool = as_dict(session.oned.call("vntemplatepool.info", -2, number, number)).get("VNTEMPLATE")
+        else:
+            pool = as_dict(session.oned.call("vnpool.info", -2, number, number)).get("VNET")
+        if not as_list(pool):
+            what = "virtual network template" if kind == "template_id" else "virtual network"
+            faults.append(f"network {name}: there is no {what} {number} that {session.username} may use")
     return faults
 
 
@@ -292,7 +296,7 @@ def _changes(work: Work, service: Service) -> list[Step]:
             if role["cardinality"] is not None and role["cardinality"] != have.cardinality:
                 adds.append(Scale(role["name"], role["cardinality"]))
                 beyond = None if params["force_scale"] else have.limit(role["cardinality"])
-                faults += [f"{beyond}; force_scale goes beyond"] if beyond else []
+                faults += [beyond] if beyond else []
         elif role["template_id"] is None:
             known = ", ".join(role.name for role in service.roles)
             faults.append(f"there is no role {role['name']!r}, only {known}; template_id would add it")
@@ -306,6 +310,9 @@ def _changes(work: Work, service: Service) -> list[Step]:
     if removals and len(removals) == len(service.roles) and len(adds) == len([step for step in adds if isinstance(step, Scale)]):
         faults.append("a service cannot be without roles: OneFlow removes it with its last one; state: absent does that")
     if faults:
-        raise InvalidRequest("; ".join(faults))
+        limited = any(" cardinality is " in fault for fault in faults)
+        raise InvalidRequest(
+            "; ".join(faults), hint="Keep cardinality within min_vms and max_vms, or say force_scale." if limited else None
+        )
     # Removals last: for a moment without any role the service would be gone.
     return [*steps, *adds, *removals]

@@ -24,7 +24,7 @@ from ..documents import (
 )
 from ..errors import Ambiguous, NotFound, Refused
 from ..generation6 import for_server
-from ..lookup import by_name
+from ..lookup import by_name, refuse_anothers
 from ..session import Session
 from ..template_text import check_name
 
@@ -87,7 +87,9 @@ def _find(params: Params, session: Session) -> ServiceTemplate | None:
         return by_name(documents, name, "service template", caller=session.username, owner=params["owner"])
 
     current = named(params["name"])
-    if params["new_name"] and params["state"] == "present":
+    if params["state"] == "absent":
+        refuse_anothers(current, params["name"], "service template", caller=session.username, owner=params["owner"])
+    elif params["new_name"]:
         renamed = named(params["new_name"])
         if current is not None and renamed is not None and current is not renamed:
             raise Ambiguous(
