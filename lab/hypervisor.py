@@ -59,13 +59,6 @@ class NspawnHypervisor:
         with self._lock(name):
             hosts.stop(name, hard=hard)
 
-    def reboot(self, zone: str, vm_id: int, *, hard: bool = False) -> None:
-        """Reboot a running VM."""
-        name = host(zone, vm_id)
-        with self._lock(name):
-            if hosts.leader(name):
-                hosts.enter(name, "systemctl", "reboot", *(["--force"] if hard else []), check=False)
-
     def destroy(self, zone: str, vm_id: int) -> None:
         """Switch a VM off and drop its disk and its network."""
         name = host(zone, vm_id)

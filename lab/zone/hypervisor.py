@@ -36,8 +36,6 @@ class Hypervisor(t.Protocol):
 
     def stop(self, zone: str, vm_id: int, *, hard: bool = False) -> None: ...
 
-    def reboot(self, zone: str, vm_id: int, *, hard: bool = False) -> None: ...
-
     def destroy(self, zone: str, vm_id: int) -> None: ...
 
     def running(self, zone: str, vm_id: int) -> bool: ...
@@ -54,9 +52,6 @@ class NullHypervisor:
 
     def stop(self, zone: str, vm_id: int, *, hard: bool = False) -> None:
         self.machines.pop((zone, vm_id), None)
-
-    def reboot(self, zone: str, vm_id: int, *, hard: bool = False) -> None:
-        pass
 
     def destroy(self, zone: str, vm_id: int) -> None:
         self.machines.pop((zone, vm_id), None)

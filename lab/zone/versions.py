@@ -16,15 +16,14 @@ class Facts:
     """What one version does.
 
     `generation`: 6 or 7, the names and the merging of OneFlow (lab.zone.oneflow.generation6 has those of 6). In 6 a role's CONTEXT
-    takes the place of the VM template's; in 7 it is merged into it.
+    takes the place of the VM template's; in 7 it is merged into it. In 7 a role has a type, "vm" or "vr"; a
+    "vr" role is deployed like the other here, as no virtual router was recorded.
     `vm_template`: the key of a role that names its VM template.
-    `roles_have_types`: whether a role is of type "vm" or "vr", or has no type at all.
     `routes_from_nics`: whether a guest gets ETHx_ROUTES from the ROUTES of a NIC or its network (OpenNebula issue 7348).
     """
 
     generation: int
     vm_template: str
-    roles_have_types: bool
     routes_from_nics: bool
 
 
@@ -37,10 +36,8 @@ def facts(version: str) -> Facts:
     if family not in FAMILIES:
         known = ", ".join(f"{major}.{minor}" for major, minor in FAMILIES)
         raise ValueError(f"version {version!r}: a lab zone plays {known}")
-    seven = family >= (7, 0)
     return Facts(
         generation=family[0],
-        vm_template="template_id" if seven else "vm_template",
-        roles_have_types=seven,
+        vm_template="template_id" if family >= (7, 0) else "vm_template",
         routes_from_nics=family >= (7, 2),
     )

@@ -137,3 +137,28 @@ def second(target: targets.Target) -> dict[str, str]:
     if target.second is None:
         pytest.skip("needs CONTRACT_SECOND_USERNAME and CONTRACT_SECOND_PASSWORD")
     return {"username": target.second[0], "password": target.second[1]}
+
+
+@pytest.fixture
+def vm_fault(target: targets.Target) -> Iterator[Callable[..., None]]:
+    """Add a fault to the next VMs of zone a (lab/zone/faults.py has the steps); all are taken away afterwards."""
+    failures = target.a.lab.one.vms.failures
+
+    def add(step: str, times: int = 1, match: str = "", **more: t.Any) -> None:
+        failures.append({"step": step, "match": match, "times": times, **more})
+
+    yield add
+    failures.clear()
+
+
+@pytest.fixture
+def template(run: Callable[..., dict[str, t.Any]], name: Callable[[str], str], target: targets.Target) -> Callable[..., int]:
+    """Make a service template and return its id; keyword arguments go into its body, roles into its roles."""
+
+    def make(what: str = "t", roles: list[dict[str, t.Any]] | None = None, **more: t.Any) -> int:
+        roles = [
+            {"template_id": target.a.vm_template, "max_vms": 4, **role} for role in roles or [{"name": "app", "cardinality": 1}]
+        ]
+        return int(run("oneflow_template", name=name(what), template={"roles": roles, **more})["template"]["id"])
+
+    return make

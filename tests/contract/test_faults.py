@@ -202,13 +202,6 @@ def test_a_wait_outlives_a_restart(run, target, name, component):
     assert done["service"]["state"] == "RUNNING" and any("waiting on" in line for line in done["_progress"])
 
 
-@pytest.fixture
-def vm_fault(target):
-    failures = target.a.lab.one.vms.failures
-    yield lambda step, times=1: failures.append({"step": step, "match": "", "times": times})
-    failures.clear()
-
-
 def _gated_body(target):
     return {"roles": [{"name": "app", "template_id": target.a.vm_template, "cardinality": 1}]}
 

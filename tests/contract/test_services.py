@@ -16,18 +16,6 @@ SECRET = "s3cret-of-the-service"
 
 
 @pytest.fixture
-def template(run, name, target):
-    """Makes a service template; keyword arguments go into its body or its first role."""
-
-    def make(what="t", roles=None, **more):
-        roles = roles or [{"name": "app", "cardinality": 1}]
-        roles = [{"template_id": target.a.vm_template, "max_vms": 4, **role} for role in roles]
-        return run("oneflow_template", name=name(what), template={"roles": roles, **more})["template"]["id"]
-
-    return make
-
-
-@pytest.fixture
 def with_inputs(template):
     return template(
         user_inputs={"REGION": "O|text|Where| |north", "DEBUG": "M|boolean|Verbose"},

@@ -24,7 +24,6 @@ from .vm_states import (
     BOOT,
     BOOT_FAILURE,
     BOOT_POWEROFF,
-    BOOT_SUSPENDED,
     DONE,
     EPILOG,
     HOLD,
@@ -34,48 +33,18 @@ from .vm_states import (
     POWEROFF,
     PROLOG,
     RUNNING,
-    SAVE_STOP,
-    SAVE_SUSPEND,
     SHUTDOWN,
     SHUTDOWN_POWEROFF,
-    SHUTDOWN_UNDEPLOY,
     STATES,
-    STOPPED,
-    SUSPENDED,
-    UNDEPLOYED,
-    UNKNOWN,
     names,
 )
 from .vms import release_leases
 
 log = logging.getLogger("lab.zone.vm")
 
-_ACTIONS = (
-    "terminate",
-    "terminate-hard",
-    "poweroff",
-    "poweroff-hard",
-    "resume",
-    "reboot",
-    "reboot-hard",
-    "hold",
-    "release",
-    "suspend",
-    "stop",
-    "undeploy",
-    "undeploy-hard",
-    "resched",
-    "unresched",
-)
+_ACTIONS = ("terminate", "terminate-hard", "poweroff", "poweroff-hard", "resume", "release")
 # Numbers of the actions in a history record; a -hard one is the next number.
-_NUMBERS = {"undeploy": 5, "stop": 9, "suspend": 10, "poweroff": 19, "terminate": 27}
-# action -> (state on the way, state at the end)
-_HALTS = {
-    "poweroff": (SHUTDOWN_POWEROFF, POWEROFF),
-    "suspend": (SAVE_SUSPEND, SUSPENDED),
-    "stop": (SAVE_STOP, STOPPED),
-    "undeploy": (SHUTDOWN_UNDEPLOY, UNDEPLOYED),
-}
+_NUMBERS = {"poweroff": 19, "terminate": 27}
 # What the scheduler writes into SCHED_MESSAGE of a VM that stays PENDING.
 _NO_HOST = (
     "Cannot dispatch VM to any Host. Possible reasons: Not enough capacity in Host or System DS, dispatch limit reached, or limit "
@@ -99,14 +68,12 @@ class VmLifecycle:
             state, lcm = vm.data["state"], vm.data["lcm"]
             if state == PENDING:
                 self._run(vm, self._deploy(vm))
-            elif state == ACTIVE and lcm in (PROLOG, BOOT, BOOT_POWEROFF, BOOT_SUSPENDED):
+            elif state == ACTIVE and lcm in (PROLOG, BOOT, BOOT_POWEROFF):
                 self._run(vm, self._boot(vm, lcm))
             elif state == ACTIVE and lcm in (SHUTDOWN, EPILOG):
                 self._run(vm, self._terminate(vm, hard=True))
-            elif state == ACTIVE:
-                for step, end in _HALTS.values():
-                    if step == lcm:
-                        self._run(vm, self._halt(vm, step, end, hard=True))
+            elif state == ACTIVE and lcm == SHUTDOWN_POWEROFF:
+                self._run(vm, self._power_off(vm, hard=True))
         if self.one.config.timings.reconcile:
             self._later(self._reconcile())
 
@@ -259,7 +226,7 @@ class VmLifecycle:
         if self._fails(vm, "die"):
             await self._terminate(vm, hard=True)
         elif self._fails(vm, "off"):
-            await self._halt(vm, *_HALTS["poweroff"], hard=True)
+            await self._power_off(vm, hard=True)
 
     async def _terminate(self, vm: Entity, *, hard: bool) -> None:
         if vm.data["lcm"] not in (SHUTDOWN, EPILOG):
@@ -289,12 +256,12 @@ class VmLifecycle:
         release_leases(self.one, vm)
         self._set(vm, DONE)
 
-    async def _halt(self, vm: Entity, step: int, end: int, *, hard: bool) -> None:
-        self._set(vm, ACTIVE, step)
+    async def _power_off(self, vm: Entity, *, hard: bool) -> None:
+        self._set(vm, ACTIVE, SHUTDOWN_POWEROFF)
         await self._pause("shutdown")
         await self._blocking(self.hypervisor.stop, self.one.config.name, vm.id, hard=hard)
         self._close_history(vm)
-        self._set(vm, end)
+        self._set(vm, POWEROFF)
 
     # -- requests -----------------------------------------------------------------------------------------------
     @staticmethod
@@ -308,34 +275,18 @@ class VmLifecycle:
         wrong = f"This action is not available for state {shown}"
         hard = action.endswith("-hard")
         action = action.removesuffix("-hard")
-        running = state == ACTIVE and lcm in (RUNNING, UNKNOWN)
         if action == "terminate":
             return self._start_terminate(vm, hard, shown, user)
-        if action in _HALTS:
-            if not running:
+        if action == "poweroff":
+            if (state, lcm) != (ACTIVE, RUNNING):
                 return wrong
             self._note(vm, action, hard, user)
-            self._run(vm, self._halt(vm, *_HALTS[action], hard=hard))
+            self._run(vm, self._power_off(vm, hard=hard))
         elif action == "resume":
-            if state in (STOPPED, UNDEPLOYED):
-                self._set(vm, PENDING)
-                self._run(vm, self._deploy(vm))
-            elif state in (POWEROFF, SUSPENDED) or (state == ACTIVE and lcm == UNKNOWN):
-                if state != ACTIVE:
-                    self._open_history(vm)
-                self._run(vm, self._boot(vm, BOOT_SUSPENDED if state == SUSPENDED else BOOT_POWEROFF))
-            else:
+            if state != POWEROFF:
                 return wrong
-        elif action == "reboot":
-            if not running:
-                return wrong
-            self._later(self._blocking(self.hypervisor.reboot, self.one.config.name, vm.id, hard=hard))
-        elif action == "hold":
-            if state != PENDING:
-                return wrong
-            if task := self._tasks.pop(vm.id, None):
-                task.cancel()
-            self._set(vm, HOLD)
+            self._open_history(vm)
+            self._run(vm, self._boot(vm, BOOT_POWEROFF))
         elif action == "release":
             if state != HOLD:
                 return wrong
@@ -347,7 +298,7 @@ class VmLifecycle:
         state, lcm = vm.data["state"], vm.data["lcm"]
         if state == DONE:
             return ""
-        if state != ACTIVE or lcm in (RUNNING, UNKNOWN, SHUTDOWN, BOOT_FAILURE):
+        if state != ACTIVE or lcm in (RUNNING, SHUTDOWN, BOOT_FAILURE):
             self._note(vm, "terminate", hard, user)
         if state in (PENDING, HOLD):
             if task := self._tasks.pop(vm.id, None):
@@ -355,7 +306,7 @@ class VmLifecycle:
             self._finish(vm)
         elif state != ACTIVE:
             self._run(vm, self._terminate(vm, hard=True))
-        elif lcm in (RUNNING, UNKNOWN) or (lcm == SHUTDOWN and hard):
+        elif lcm == RUNNING or (lcm == SHUTDOWN and hard):
             self._run(vm, self._terminate(vm, hard=hard))
         elif lcm == BOOT_FAILURE:
             self.delete(vm)

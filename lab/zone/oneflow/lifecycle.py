@@ -28,8 +28,7 @@ from .services import RECOVER_DEPLOY, RECOVER_SCALE, RECOVER_UNDEPLOY, ROLE_STAT
 
 log = logging.getLogger("lab.zone.flow")
 
-_OFF = ("STOPPED", "SUSPENDED", "POWEROFF", "UNDEPLOYED")
-_WARNING = ("POWEROFF", "UNKNOWN", *FAILURES)
+_WARNING = ("POWEROFF", *FAILURES)
 _LIVE = {"deploy", "scaleup", "add", "release"}  # waits for RUNNING or ready; the others wait for DONE
 
 
@@ -421,7 +420,7 @@ class ServiceLifecycle:
                 state, lcm, _ = self._vm(node)
                 if state == "DONE" or (state, lcm) == target:
                     result.successful[node] = True
-                elif state in _OFF:
+                elif state == "POWEROFF":
                     result.successful[node] = False
                 elif lcm in FAILURES:
                     result.failure[node] = False
@@ -437,7 +436,7 @@ class ServiceLifecycle:
         def wanted(event: tuple) -> bool:
             if event[0] != "state" or event[1] not in nodes:
                 return False
-            return event[2:4] == target or (event[2] in (*_OFF, "DONE") and event[3] == "LCM_INIT")
+            return event[2:4] == target or (event[2] in ("POWEROFF", "DONE") and event[3] == "LCM_INIT")
 
         return result, await self._events(wanted, poll, take, nodes, result)
 
@@ -447,7 +446,7 @@ class ServiceLifecycle:
         def poll() -> None:
             for node in list(nodes):
                 state, lcm, ready = self._vm(node)
-                if state == "DONE" or state in _OFF or ready.strip() == "YES":
+                if state == "DONE" or state == "POWEROFF" or ready.strip() == "YES":
                     result.successful[node] = state == "DONE"
                 elif lcm in FAILURES:
                     result.failure[node] = False
@@ -465,7 +464,7 @@ class ServiceLifecycle:
 
         def wanted(event: tuple) -> bool:
             # The updates of any VM are heard, so each of them puts off the next poll.
-            return event[0] == "update" or (event[1] in nodes and event[2] in (*_OFF, "DONE") and event[3] == "LCM_INIT")
+            return event[0] == "update" or (event[1] in nodes and event[2] in ("POWEROFF", "DONE") and event[3] == "LCM_INIT")
 
         return result, await self._events(wanted, poll, take, nodes, result)
 

@@ -424,7 +424,7 @@ class Service:
         """
         values = (net for entry in self.body.get("networks_values") or [] for net in entry.values())
         wanted = [net.get("id") for net in values if deploy or "id" not in net]
-        if False in [number for number in wanted if isinstance(number, bool)]:
+        if any(number is False for number in wanted):
             raise RubyError("undefined method `to_i' for false:FalseClass")
         return [to_i(number) for number in wanted]
 

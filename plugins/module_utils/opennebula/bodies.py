@@ -60,6 +60,12 @@ POLICIES = {
     "elasticity_policies": {"expression": True, "period_number": False, "period": False, "cooldown": False},
     "scheduled_policies": {"start_time": False, "recurrence": False},
 }
+_TERM = r"\(*\s*[A-Za-z_][A-Za-z0-9_.]*\s*(?:>=|<=|==|!=|>|<|=)\s*[+-]?\d+(?:\.\d+)?\s*\)*"
+_POLICY_TEXTS = {
+    "expression": re.compile(rf"^{_TERM}(?:\s*(?:&&?|\|\|?|and|or)\s*{_TERM})*$", re.IGNORECASE),
+    "start_time": re.compile(r"^(\d+$|\d{4}-\d{1,2}-\d{1,2}|\d{1,2}:\d{2}|[A-Za-z]{3},? )"),
+    "recurrence": re.compile(r"^(?:\S+\s+){4}\S+$"),
+}
 ROLE_NAME = re.compile(r"^[A-Za-z0-9_]+$")
 SERVER_ADDED = frozenset({"registration_time"})
 
@@ -162,13 +168,15 @@ def _check_policy(policy: t.Any, fields: Mapping[str, bool], where: str, faults:
         if value is None:
             if needed:
                 faults.append(f"{where}.{key}: is missing")
-        elif key in ("expression", "start_time", "recurrence"):
-            if not isinstance(value, str):
-                faults.append(f"{where}.{key}: {value!r} is no text")
+        elif key in _POLICY_TEXTS:
+            if not isinstance(value, str) or not _POLICY_TEXTS[key].match(value.strip()):
+                faults.append(f"{where}.{key}: {value!r} is not valid")
         elif isinstance(value, bool) or not re.match(r"^-?\d+$" if key == "adjust" else r"^\d+$", str(value)):
             faults.append(f"{where}.{key}: {value!r} is no whole number")
         elif key == "min_adjust_step" and int(value) < 1:
             faults.append(f"{where}.{key}: must be at least 1")
+    if "recurrence" in fields and (policy.get("start_time") is None) == (policy.get("recurrence") is None):
+        faults.append(f"{where}: needs either start_time or recurrence")
 
 
 def check_parents(parents: Mapping[str, list[str]], faults: list[str]) -> None:

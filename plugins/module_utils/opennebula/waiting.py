@@ -16,6 +16,7 @@ from .vms import Vm
 # Seconds that a failed state may outlive an accepted `recover` (the first readings still show it).
 RECOVER_GRACE = 10.0
 FIRST_PAUSE = 0.25
+HEAL = "Run the task again with the cardinality of the role: OneFlow then makes the VMs that are missing."
 
 
 class Waiter:
@@ -62,9 +63,12 @@ class Waiter:
             reason = service.failure(log_before or ()) if fresh else None
             if service.going and not removing:
                 reason = f"is being removed ({service.state})"
-            reason = reason or self._complaint(service) or self._lost(service, reached)
+            reason = reason or self._complaint(service)
             if reason is not None:
                 raise self.with_service(WaitFailed(f"{service.title} {reason}"), service)
+            reason = self._lost(service, reached)
+            if reason is not None:
+                raise self.with_service(WaitFailed(f"{service.title} {reason}", hint=HEAL), service)
             if reached:
                 return service
         raise self._too_late(f"to become {' or '.join(sorted(states))}", service)

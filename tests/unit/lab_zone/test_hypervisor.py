@@ -29,9 +29,6 @@ class FakeHypervisor:
         self.calls.append(("stop", vm_id, hard))
         self.alive.discard(vm_id)
 
-    def reboot(self, zone, vm_id, *, hard=False):
-        self.calls.append(("reboot", vm_id, hard))
-
     def destroy(self, zone, vm_id):
         self.calls.append(("destroy", vm_id))
         self.alive.discard(vm_id)
@@ -61,7 +58,6 @@ def test_life_of_a_guest(setup):
     for action, call, state in (
         ("poweroff", ("stop", number, False), (8, 0)),
         ("resume", ("start", number), (3, 3)),
-        ("reboot-hard", ("reboot", number, True), (3, 3)),
         ("poweroff-hard", ("stop", number, True), (8, 0)),
         ("resume", ("start", number), (3, 3)),
         ("terminate-hard", ("destroy", number), (6, 0)),

@@ -33,6 +33,7 @@ from ..service_steps import (
 from ..services import Role, Service, by_name
 from ..session import Session
 from ..template_text import check_name
+from ..waiting import HEAL
 
 ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -160,9 +161,15 @@ def _present(work: Work, found: Service | None) -> dict[str, t.Any]:
     for step in _changes(work, service):
         changed = True
         service = _do(work, step, service)
+    vms = session.vms(service.vm_ids)
+    dead = [f"{vm.name} (id {vm.id})" for vm in vms.values() if vm.done]
+    if dead and params["wait"] and not session.check_mode and service.state == "RUNNING":
+        # OneFlow has not noticed yet, or counts a dead VM as one that is ready (flow/lib/EventManager.rb).
+        error = WaitFailed(f"{service.title} is RUNNING without all of its VMs: {', '.join(dead)} died", hint=HEAL)
+        raise work.waiter(service).with_service(error, service)
     return {
         "changed": changed if session.check_mode else session.changed,
-        "service": service.to_result(session.vms(service.vm_ids)),
+        "service": service.to_result(vms),
         "input_drift": drift,
         "diff": {"before": {} if found is None else found.to_diff(), "after": service.to_diff()},
     }
