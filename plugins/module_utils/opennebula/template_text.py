@@ -15,6 +15,7 @@ from .errors import InvalidRequest
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 # What renaming and one.zone.allocate refuse in a name; one.document.allocate does not (measured, 7.4.0).
 NOT_IN_NEW_NAMES = "&|:\\\";/'#{}$<>\t"
+_BLANKS = " \t\n\v\f"
 _NAMES = "Letters, digits and underscores only, and no digit at the beginning."
 LONGEST_NAME = 128  # bytes
 LARGEST_ID = 2**31 - 1
@@ -83,19 +84,19 @@ def check_id(what: str, number: int | None) -> None:
 
 
 def stored(value: t.Any) -> t.Any:
-    """Return an attribute as OpenNebula returns it: text, a vector of text, or a list of two and more of them."""
+    """Return an attribute as OpenNebula returns it: text without outer blanks, a vector of text, or a list of two and more."""
     if isinstance(value, Mapping):
         return {str(key).upper(): stored(scalar(item)) for key, item in value.items()} or ""
     if isinstance(value, (list, tuple)):
         items = [stored(item) for item in value]
         return items if len(items) > 1 else (items or [""])[0]
-    return scalar(value).replace("\r\n", "\n").replace("\r", "\n")
+    return scalar(value).replace("\r\n", "\n").replace("\r", "\n").strip(_BLANKS)
 
 
 def equal(have: t.Any, want: t.Any) -> bool:
     """Tell whether two attributes are the same to OpenNebula, which takes outer blanks off."""
     if isinstance(have, str) and isinstance(want, str):
-        return have.strip() == want.strip()
+        return have.strip(_BLANKS) == want.strip(_BLANKS)
     if isinstance(have, Mapping) and isinstance(want, Mapping):
         return have.keys() == want.keys() and all(equal(have[key], want[key]) for key in have)
     if isinstance(have, list) and isinstance(want, list):
