@@ -29,7 +29,11 @@ COMMANDS = {
         [str(BIN / "antsibull-docs"), "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", "."],
         [str(BIN / "antsibull-changelog"), "lint"],
     ],
-    "sanity": [["tests/sanity.sh"], *(["tests/next_core.sh", part] for part in ("sanity", "unit", "syntax"))],
+    "sanity": [
+        ["tests/sanity.sh"],
+        *(["tests/next_core.sh", part] for part in ("sanity", "unit", "syntax")),
+        *(["tests/pyone.sh", which] for which in ("oldest", "newest")),
+    ],
 }
 BESIDE = {"sanity": 1}  # that many of a stage's first commands run at the same time as the rest
 SKIPPED = 77

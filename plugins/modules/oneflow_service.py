@@ -140,7 +140,7 @@ options:
   mode:
     description:
       - Permissions as three octal digits for owner, group and others (use 4, manage 2, admin 1), for example V("640").
-      - Quote the number. An unquoted V(0640) is understood as well.
+      - Quote the number. Without quotes it is refused, as YAML reads V(0640) and V(640) as other numbers.
     type: raw
 seealso:
   - module: oneflower.federation.oneflow_service_info

@@ -24,6 +24,7 @@ from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.transport import tls_context
+from ansible_collections.oneflower.federation.plugins.plugin_utils.show import show
 
 try:
     from ansible.utils.unsafe_proxy import wrap_var
@@ -104,7 +105,7 @@ class ActionModule(ActionBase):
         if self._task.no_log:
             return lambda message: None
         host = task_vars.get("inventory_hostname", "localhost")
-        return lambda message: self._display.display(f"  {host}: {message}")
+        return lambda message: show(f"  {host}: {message}")
 
 
 def _wants_invocation(task_vars: Mapping[str, t.Any]) -> bool:

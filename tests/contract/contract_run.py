@@ -42,6 +42,7 @@ def snapshot(zone: targets.ZoneUnderTest) -> dict[tuple[str, str], str]:
         "VM template": oned.call("templatepool.info", -2, -1, -1),
     }
     pools["VM template"] = as_list(as_dict(pools["VM template"]).get("VMTEMPLATE"))
+    pools["virtual network"] = as_list(as_dict(oned.call("vnpool.info", -2, -1, -1)).get("VNET"))
     return {(kind, str(entry["ID"])): str(entry["NAME"]) for kind, pool in pools.items() for entry in pool}
 
 

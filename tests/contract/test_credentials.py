@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
 
-from tests.contract.contract_run import PREFIX, run_task
+from tests.contract import contract_target as targets
+from tests.contract.contract_run import PREFIX, clients, run_task
 
 COLONS = "a:b::c:"
 NAMES = ("ONE_XMLRPC", "ONEFLOW_URL", "ONE_USERNAME", "ONE_PASSWORD", "ONE_AUTH")
@@ -75,4 +78,21 @@ def test_oneflow_endpoint_of_the_zone(target, oned, somebody):
     if not own or own[0]["TEMPLATE"].get("ONEFLOW_ENDPOINT"):
         pytest.skip("the zone is known by another address, or names a OneFlow that would be used")
     result = read(target, "oneflow_template_info", endpoint=target.a.endpoint, username=somebody, password=COLONS, timeout=5)
-    assert result["error"]["endpoint"].endswith(":2474"), result
+    url = urlsplit(target.a.endpoint)
+    if result.get("failed"):
+        assert result["error"]["endpoint"] == f"{url.scheme}://{url.hostname}:2474", result
+    else:
+        assert urlsplit(target.a.oneflow).port == 2474, "nothing else can have answered"
+
+
+@pytest.mark.lab
+def test_the_only_zone_may_have_another_name(tmp_path):
+    """Zone 0 is born as http://localhost. With a second zone nobody can tell which of them answers here."""
+    with targets.lab_federation(tmp_path, "7.4.0") as found:
+        oned = clients(found.a)[0]
+        text = f'ENDPOINT="http://localhost:2633/RPC2"\nONEFLOW_ENDPOINT="{found.a.oneflow}"'
+        oned.call("zone.update", 0, text, 1)
+        two = run_task("oneflow_service_info", found.a, found, oneflow_endpoint=None, timeout=5)
+        assert two["error"]["endpoint"].endswith(":2474")
+        oned.call("zone.delete", 100)
+        assert run_task("oneflow_service_info", found.a, found, oneflow_endpoint=None)["services"] == []

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import transport
 
 from tests.contract.contract_run import clients, until
-from tests.contract.contract_stub import Stub, http, slowly
+from tests.fixtures.stub import Stub, http, slowly
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("clean")]
 TIMEOUT = 0.3

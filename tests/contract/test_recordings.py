@@ -12,8 +12,8 @@ from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.er
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oned import Oned
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oneflow import OneFlow
 
-from tests.contract.contract_stub import Stub, http
 from tests.fixtures import recording
+from tests.fixtures.stub import Stub, http
 
 pytestmark = pytest.mark.lab  # a server of the test's own answers
 # What is not "refused": the server understood and said no.

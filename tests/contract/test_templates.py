@@ -100,7 +100,6 @@ def test_owner_group_and_mode(run, twice, name, body, target, second):
     back = twice("oneflow_template", id=number, owner="0", group="0")["template"]
     assert (back["uid"], back["gid"]) == (0, 0), "0 is a user and a group like any other"
     assert run("oneflow_template", id=number, owner=0, group=0)["changed"] is False
-    assert run("oneflow_template", id=number, mode=0o640)["changed"] is False, "what YAML makes of an unquoted 0640"
     assert "no user 'nobody-of-that-name'" in run("oneflow_template", id=number, owner="nobody-of-that-name", fails=True)["msg"]
 
 
@@ -191,7 +190,30 @@ def test_strange_names_and_values(run, twice, name, body, target):
     assert run("oneflow_template", name=strange, state="absent")["changed"]
 
 
-@pytest.mark.parametrize("bad", ["a<b", "a&b", "x]]>y", "two\nlines", "n" * 129, " "])
+@pytest.mark.parametrize("check", [True, False])
+def test_a_mode_without_quotes_is_refused(run, name, body, check, flow):
+    """YAML makes the number 440 of it, and 440 is 670 in octal."""
+    before = flow.templates()
+    refused = run("oneflow_template", name=name(), template=body, mode=440, check=check, fails=True)
+    assert refused["error"]["kind"] == "invalid_request" and 'mode: "440"' in refused["msg"] and refused["changed"] is False
+    assert flow.templates() == before
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_new_name_that_oned_refuses(run, name, body, check, flow):
+    """It refuses fewer names to a new document than to one that is renamed; OneFlow answers 204 all the same."""
+    made = run("oneflow_template", name=name("it's a:b"), template=body)["template"]
+    before = flow.template(made["id"])
+    for character in "|:\\\";/'#{}$>\t":
+        for how in ({"id": made["id"], "new_name": name(f"a{character}b")}, {"id": made["id"], "name": name(f"a{character}b")}):
+            refused = run("oneflow_template", check=check, fails=True, **how)
+            assert refused["error"]["kind"] == "invalid_request" and "OpenNebula refuses" in refused["msg"], refused
+            assert refused["changed"] is False
+    assert flow.template(made["id"]) == before
+    assert run("oneflow_template", id=made["id"], name=name("it's a:b"))["changed"] is False, "it has that name already"
+
+
+@pytest.mark.parametrize("bad", ["a<b", "a&b", "x]]>y", "two\nlines", "n" * 129, "ü" * 65, " "])
 def test_names_that_would_break_the_server_are_refused(run, name, body, target, bad):
     before = clients(target.a)[1].templates()
     for options in ({"name": bad}, {"name": name(), "new_name": bad}):
@@ -245,7 +267,10 @@ def test_success_that_did_nothing(run, name, body, second, target):
 
 
 def test_errors_that_are_ours(run, name, body):
-    assert run("oneflow_template", id=2**31, template=body, fails=True)["error"]["kind"] in ("not_found", "invalid_request")
+    for state in ("present", "absent"):
+        beyond = run("oneflow_template", id=2**31, state=state, fails=True)["error"]
+        assert beyond["kind"] == "invalid_request" and "no OpenNebula id" in beyond["text"]
+    assert run("oneflow_template_info", id=2**31, fails=True)["error"]["kind"] == "invalid_request"
     assert "Give template, or clone_of" in run("oneflow_template", name=name(), fails=True)["msg"]
     number = run("oneflow_template", name=name(), template=body)["template"]["id"]
     wrong = run("oneflow_service", id=number, fails=True)["error"]

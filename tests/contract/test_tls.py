@@ -13,8 +13,8 @@ import pytest
 
 from tests.contract import contract_target as targets
 from tests.contract.contract_run import PREFIX, purge, run_task
-from tests.contract.contract_stub import Stub, http
 from tests.contract.contract_tls import Authority
+from tests.fixtures.stub import Stub, http
 
 pytestmark = pytest.mark.lab
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import one_vm_attributes
 
 from tests.contract.contract_run import KEPT
 
@@ -99,12 +100,70 @@ def test_a_secret_is_written_but_not_shown(run, vm, oned):
     run("one_vm_attributes", vm_id=vm, state="absent", attributes={"DB_PASSWORD": None})
 
 
-@pytest.mark.parametrize("bad", [{"A-B": "x"}, {"A": "]]>"}, {"A": "\x07"}, {"V": {"k k": "x"}}, {}])
-def test_attributes_that_cannot_be_kept(run, vm, bad, oned):
+@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize(
+    "bad", [{"A-B": "x"}, {"1A": "x"}, {"A": "]]>"}, {"A": "\x07"}, {"V": {"k k": "x"}}, {"V": {"1A": "x"}}, {}]
+)
+def test_attributes_that_cannot_be_kept(run, vm, bad, state, oned):
     before = oned.vm(vm)["USER_TEMPLATE"]
-    refused = run("one_vm_attributes", vm_id=vm, attributes=bad, fails=True)
-    assert refused["error"]["kind"] == "invalid_request" and refused["changed"] is False
+    for check in (True, False):
+        refused = run("one_vm_attributes", vm_id=vm, state=state, attributes=bad, check=check, fails=True)
+        assert refused["error"]["kind"] == "invalid_request" and refused["changed"] is False
     assert oned.vm(vm)["USER_TEMPLATE"] == before
+
+
+def test_a_bad_name_does_not_show_the_others_values(run, vm):
+    attributes = {"DB_PASSWORD": "planted-s3cret", "V": {"TOKEN": "planted-t0ken"}, "A-B": "x"}
+    refused = run("one_vm_attributes", vm_id=vm, attributes=attributes, fails=True)
+    assert refused["_secrets"] >= {"planted-s3cret", "planted-t0ken"}, "what is in there is taken out of the invocation"
+    assert "planted" not in refused["msg"]
+
+
+def test_what_opennebula_makes_of_values_is_no_change(run, twice, vm):
+    attributes = {
+        "OUT": " x ",
+        "VEC": {"a": " y ", "b": "z"},
+        "LS": [],
+        "NO": {},
+        "TWO": [{"K": " 1 "}, {"K": "2"}],
+        "CR": "a\r\nb",
+    }
+    twice("one_vm_attributes", vm_id=vm, attributes=attributes)
+    twice("one_vm_attributes", vm_id=vm, state="absent", attributes=dict.fromkeys(attributes))
+
+
+def test_a_removal_loses_nothing_else(run, twice, vm, oned):
+    """With a value that ends in a backslash everything is written as XML, where oned leaves out empty elements."""
+    rest = {"EMPTY": "", "HOLLOW": {"A": "", "B": "1"}, "SLASH": "end\\", "REPEATED": ["", "x"]}
+    run("one_vm_attributes", vm_id=vm, attributes={**rest, "GO": "1"})
+    before = oned.vm(vm)["USER_TEMPLATE"]
+    twice("one_vm_attributes", vm_id=vm, state="absent", attributes={"GO": None})
+    assert oned.vm(vm)["USER_TEMPLATE"] == {key: value for key, value in before.items() if key != "GO"}
+    run("one_vm_attributes", vm_id=vm, state="absent", attributes=dict.fromkeys(rest))
+
+
+def test_a_removal_starts_again_when_the_vm_writes(run, vm, oned, monkeypatch):
+    run("one_vm_attributes", vm_id=vm, attributes={"OLD": "1"})
+    read, readings = one_vm_attributes._read, []
+
+    def and_the_vm_writes(session, number):
+        readings.append(read(session, number))
+        if len(readings) == 1:
+            oned.vm_update(number, 'NEW="between reading and writing"')
+        return readings[-1]
+
+    monkeypatch.setattr(one_vm_attributes, "_read", and_the_vm_writes)
+    assert run("one_vm_attributes", vm_id=vm, state="absent", attributes={"OLD": None})["changed"]
+    left = oned.vm(vm)["USER_TEMPLATE"]
+    assert "OLD" not in left and left["NEW"] == "between reading and writing"
+    assert run("one_vm_attributes", vm_id=vm, state="absent", attributes={"NEW": None})["changed"]
+
+
+def test_ids_that_cannot_be(run):
+    for number in (2**31, -1):
+        assert run("one_vm_attributes", vm_id=number, attributes={"A": 1}, fails=True)["error"]["kind"] == "invalid_request"
+        assert run("one_vm_info", vm_ids=[0, number], fails=True)["error"]["kind"] == "invalid_request"
+    assert run("one_vm_info", service=str(2**31), fails=True)["error"]["kind"] == "invalid_request"
 
 
 def test_without_the_right(run, vm, second, oned):

@@ -47,16 +47,48 @@ def test_life_of_a_zone(run, twice, name, there, target):
 def test_refusals(run, name, target):
     own = run("onezone_info", status=False)["zones"][0]
     assert own["id"] == 0
-    kept = run("onezone", id=0, state="absent", fails=True)["error"]
-    assert kept["kind"] == "refused" and "cannot be deleted" in kept["text"] and kept["hint"]
-    for options in ({"attributes": {"NAME": "x"}}, {"zone_endpoint": ""}, {"attributes": {"endpoint": "-"}}, {"new_name": "a<b"}):
-        assert run("onezone", id=0, fails=True, **options)["error"]["kind"] == "invalid_request"
+    for check in (True, False):
+        kept = run("onezone", id=0, state="absent", check=check, fails=True)
+        assert kept["error"]["kind"] == "invalid_request" and "cannot be deleted" in kept["msg"] and kept["error"]["hint"]
+        assert kept["changed"] is False
+    wrong = [{"attributes": {"NAME": "x"}}, {"zone_endpoint": ""}, {"attributes": {"endpoint": "-"}}, {"attributes": {"1A": "x"}}]
+    wrong += [{"new_name": f"a{character}b"} for character in "&|:\\\";/'#{}$<>\t"] + [{"new_name": "ü" * 65}]
+    for options in wrong:
+        for check in (True, False):
+            refused = run("onezone", id=0, check=check, fails=True, **options)
+            assert refused["error"]["kind"] == "invalid_request" and refused["changed"] is False, options
+    refused = run("onezone", name="it's", zone_endpoint=NOWHERE, check=True, fails=True)
+    assert refused["error"]["kind"] == "invalid_request", "a new zone may not have such a name either"
+    for options in ({"id": 2**31}, {"id": 2**31, "state": "absent"}, {"id": -1}):
+        assert run("onezone", fails=True, **options)["error"]["kind"] == "invalid_request"
+    assert run("onezone_info", id=2**31, fails=True)["error"]["kind"] == "invalid_request"
     assert "Give zone_endpoint" in run("onezone", name=name("n"), fails=True)["msg"]
     assert run("onezone", id=987654, fails=True)["error"]["kind"] == "not_found"
     run("onezone", name=name("one"), zone_endpoint=NOWHERE)
     taken = run("onezone", name=name("one"), new_name=own["name"], fails=True)["error"]
     assert taken["code"] == 2048 and "collides" in taken["text"] and taken["hint"]
     assert run("onezone_info", id=0, status=False)["zones"] == [own]
+
+
+def test_a_secret_attribute_is_not_shown(run, twice, name, oned):
+    attributes = {"API_PASSWORD": "planted-s3cret", "PROXY": {"TOKEN": "planted-t0ken", "PORT": "1"}}
+    made = twice("onezone", name=name("z"), zone_endpoint=NOWHERE, attributes=attributes)
+    known = run("onezone_info", name=name("z"), status=False)
+    for result in (made, known):
+        shown = (result.get("zone") or result["zones"][0])["attributes"]
+        assert (shown["API_PASSWORD"], shown["PROXY"]) == ("********", {"TOKEN": "********", "PORT": "1"})
+        assert "planted" not in str({key: value for key, value in result.items() if key != "_secrets"})
+    assert made["_secrets"] >= {"planted-s3cret", "planted-t0ken"}, "and they are taken out of the invocation"
+    kept = next(zone for zone in oned.zones() if zone["NAME"] == name("z"))
+    assert kept["TEMPLATE"]["API_PASSWORD"] == "planted-s3cret"
+    wrong = run("onezone", name=name("z"), attributes={**attributes, "A-B": "x"}, fails=True)
+    assert wrong["_secrets"] >= {"planted-s3cret", "planted-t0ken"}
+
+
+def test_what_opennebula_makes_of_values_is_no_change(twice, name):
+    attributes = {"OUT": " x ", "V": {"a": " y "}, "NONE": [], "TWO": ["1", "2"], "LINES": "a\r\nb"}
+    made = twice("onezone", name=name("z"), zone_endpoint=NOWHERE, attributes=attributes)["zone"]
+    assert made["attributes"]["OUT"].strip() == "x" and made["attributes"]["TWO"] == ["1", "2"]
 
 
 def test_faults_in_servers_come_before_any_write(run, name, oned):

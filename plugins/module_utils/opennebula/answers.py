@@ -75,12 +75,15 @@ def permissions_to_mode(permissions: Mapping[str, t.Any]) -> str:
 
 
 def parse_mode(mode: t.Any) -> str | None:
-    """Return three octal digits from "640", "0640", or a number as YAML reads 0640 (416). Raises InvalidRequest."""
+    """Return three octal digits from "640" or "0640". Raises InvalidRequest.
+
+    A number is refused: YAML reads 440 as four hundred and forty and 0440 as 288, and nobody can tell any more which was meant.
+    """
     if mode is None:
         return None
-    if isinstance(mode, int) and not isinstance(mode, bool) and 0 <= mode <= 0o777:
-        return format(mode, "03o")
-    text = str(mode)
-    if isinstance(mode, str) and re.match(r"^0?[0-7]{3}$", text):
-        return text[-3:]
-    raise InvalidRequest(f"mode {text!r} is not three octal digits", hint='Quote it: mode: "640".')
+    if isinstance(mode, int) and not isinstance(mode, bool):
+        octal = f', or mode: "0{mode:03o}" if it was written 0{mode:03o}' if 0 <= mode <= 0o777 else ""
+        raise InvalidRequest(f"mode {mode} is a number without quotes", hint=f'Quote its digits: mode: "{mode}"{octal}.')
+    if isinstance(mode, str) and re.match(r"^0?[0-7]{3}$", mode):
+        return mode[-3:]
+    raise InvalidRequest(f"mode {str(mode)!r} is not three octal digits", hint='Quote it: mode: "640".')

@@ -16,6 +16,7 @@ from .errors import NotFound, Refused
 from .generation6 import canonical
 from .secrets import masked, secret_inputs
 from .session import Session
+from .template_text import check_new_name
 
 ACCESS_ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "owner": {"type": "str"},
@@ -203,6 +204,9 @@ def access_steps(document: Document, params: Mapping[str, t.Any], name: str | No
     if mode is not None:
         steps.append(Chmod(mode))
     merged = [step for step in steps if not is_done(step, document)]
+    for step in merged:
+        if isinstance(step, Rename):
+            check_new_name("the new name", step.name)
     owns = [step for step in merged if isinstance(step, Own)]
     if len(owns) == 2:  # one call for both: after the first the right to the second may be gone
         merged[merged.index(owns[0])] = Own(owns[0].owner, owns[1].group)

@@ -1,16 +1,13 @@
 # Copyright (c) 2026, oneflower.federation contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""oned over XML-RPC: pyone's client on a transport that keeps its deadline and its TLS settings. No policy.
+"""oned over XML-RPC, its calls written by pyone. No policy.
 
-pyone builds the calls. Its answers are read here: its XML binding ends in an IndexError on an empty string and drops
-the error code's context, and plain dicts are what tasks return anyway. On the controller it is imported once, before the
-workers are forked, so a task does not pay for it.
+On the controller pyone is imported once, before the workers are forked, so a task does not pay for it.
 """
 
 from __future__ import annotations
 
-import traceback
 import typing as t
 import xmlrpc.client
 from collections.abc import Callable
@@ -28,61 +25,12 @@ from .errors import (
     may_have_happened,
 )
 from .hints import hint_for
+from .pyone_adapter import Pyone
 from .template_text import FORBIDDEN
 from .transport import HttpClient, check_status, excerpt, is_html
 
-try:
-    import pyone
-except ImportError:
-    pyone = None
-    PYONE_ERROR: str | None = traceback.format_exc()
-else:
-    PYONE_ERROR = None
-
 _ERRORS: dict[int, type[OpenNebulaError]] = {0x100: AuthenticationFailed, 0x200: NotAllowed, 0x400: NotFound}
 _READS = frozenset({"info", "infoextended", "version", "raftstatus", "config"})
-
-
-class _Transport(xmlrpc.client.Transport):
-    """Carries one XML-RPC call over HttpClient."""
-
-    def __init__(self, client: HttpClient) -> None:
-        super().__init__()
-        self._client = client
-        self.method = ""
-        self.repeatable = False
-
-    def request(self, host: t.Any, handler: str, request_body: t.Any, verbose: bool = False) -> t.Any:
-        answer = self._client.request(
-            "POST", "", request_body, {"Content-Type": "text/xml"}, method=self.method, repeatable=self.repeatable
-        )
-        check_status(answer, self._client.url, self.method)
-        if answer.status != 200 or is_html(answer):
-            raise self._strange(excerpt(answer.body), code=answer.status)
-        try:
-            parser, unmarshaller = self.getparser()
-            parser.feed(answer.body)
-            parser.close()
-            return unmarshaller.close()
-        except xmlrpc.client.Fault as fault:
-            raise Refused(
-                fault.faultString,
-                code=fault.faultCode,
-                endpoint=self._client.url,
-                method=self.method,
-                hint=hint_for(fault.faultString),
-            ) from None
-        except (ExpatError, xmlrpc.client.ResponseError, ValueError, LookupError, TypeError) as error:
-            raise self._strange(f"{excerpt(answer.body)} ({type(error).__name__})") from None
-
-    def _strange(self, what: str, code: int | None = None) -> BadAnswer:
-        return BadAnswer(
-            f"not an XML-RPC answer: {what}",
-            code=code,
-            endpoint=self._client.url,
-            method=self.method,
-            hint="Is this oned's XML-RPC endpoint (http://HOST:2633/RPC2)?",
-        )
 
 
 class Oned:
@@ -100,15 +48,11 @@ class Oned:
         on_write: Callable[[], None] = lambda: None,
         **http: t.Any,
     ) -> None:
-        if pyone is None:
-            raise InvalidRequest("the Python library pyone is missing", hint="pip install pyone")
         self._http = HttpClient(endpoint, **http)
         self._on_write = on_write
+        self._method, self._repeatable = "", False
         self.endpoint = self._http.url
-        self._transport = _Transport(self._http)
-        self._proxy = pyone.OneServer(self.endpoint, f"{username}:{password}")
-        # pyone takes no transport; the attribute is the standard library's ServerProxy's.
-        self._proxy._ServerProxy__transport = self._transport
+        self._pyone = Pyone(self.endpoint, f"{username}:{password}", self._send)
 
     def limit(self, seconds: float) -> None:
         """Let no call take longer than that from now on."""
@@ -122,19 +66,18 @@ class Oned:
                 raise InvalidRequest("control characters cannot be sent", endpoint=self.endpoint, method=name)
             if isinstance(param, int) and not -(2**31) <= param < 2**31:
                 raise InvalidRequest(f"{param} is no OpenNebula id", endpoint=self.endpoint, method=name)
-        self._transport.method = name
-        self._transport.repeatable = repeatable = method.rsplit(".", 1)[-1] in _READS
+        self._method, self._repeatable = name, method.rsplit(".", 1)[-1] in _READS
         try:
-            answer = self._proxy._do_request(name, self._proxy._cast_parms(params))
+            answer = self._pyone.call(method, *params)
         except OpenNebulaError as error:
-            if not repeatable and may_have_happened(error):
+            if not self._repeatable and may_have_happened(error):
                 self._on_write()
             raise
         if not isinstance(answer, (list, tuple)) or len(answer) < 2 or (not answer[0] and len(answer) < 3):
             raise BadAnswer("the answer has not oned's form", endpoint=self.endpoint, method=name)
         if answer[0] is not True and answer[0] != 1:
             raise self._refusal(name, str(answer[1]), to_int(answer[2]))
-        if not repeatable:
+        if not self._repeatable:
             self._on_write()
         value = answer[1]
         if isinstance(value, str) and value.startswith("<"):
@@ -143,6 +86,37 @@ class Oned:
             except ValueError as error:
                 raise BadAnswer(f"the document is not XML: {error}", endpoint=self.endpoint, method=name) from None
         return value
+
+    def _send(self, body: bytes) -> t.Any:
+        """Carry one call; return the values of its answer."""
+        answer = self._http.request(
+            "POST", "", body, {"Content-Type": "text/xml"}, method=self._method, repeatable=self._repeatable
+        )
+        check_status(answer, self.endpoint, self._method)
+        if answer.status != 200 or is_html(answer):
+            raise self._strange(excerpt(answer.body), code=answer.status)
+        try:
+            values = xmlrpc.client.loads(answer.body)[0]
+            return values[0] if len(values) == 1 else values
+        except xmlrpc.client.Fault as fault:
+            raise Refused(
+                fault.faultString,
+                code=fault.faultCode,
+                endpoint=self.endpoint,
+                method=self._method,
+                hint=hint_for(fault.faultString),
+            ) from None
+        except (ExpatError, xmlrpc.client.ResponseError, ValueError, LookupError, TypeError) as error:
+            raise self._strange(f"{excerpt(answer.body)} ({type(error).__name__})") from None
+
+    def _strange(self, what: str, code: int | None = None) -> BadAnswer:
+        return BadAnswer(
+            f"not an XML-RPC answer: {what}",
+            code=code,
+            endpoint=self.endpoint,
+            method=self._method,
+            hint="Is this oned's XML-RPC endpoint (http://HOST:2633/RPC2)?",
+        )
 
     def _refusal(self, name: str, text: str, code: int) -> OpenNebulaError:
         text = text.replace("&lt;", "<").replace("&gt;", ">").removeprefix(f"[{name}] ")

@@ -26,6 +26,7 @@ from .errors import (
     may_have_happened,
 )
 from .hints import hint_for
+from .template_text import check_id
 from .transport import Answer, HttpClient, check_status, excerpt, is_html
 
 _WRONG_URL = "Is this OneFlow's URL (http://HOST:2474)?"
@@ -208,8 +209,9 @@ class OneFlow:
 
 def _id(value: int) -> int:
     # A non-numeric id means document 0 to the server.
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidRequest(f"{value!r} is no id")
+    check_id("id", value)
     return value
 
 

@@ -13,13 +13,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from . import oned
+from . import pyone_adapter
 from .errors import OpenNebulaError
 from .secrets import given_values, hidden_values, masked, secret_inputs, secret_values
 from .session import CONNECTION_ARGUMENTS, Session
-
-# pyone is not imported by the test that reads the argument specs.
-PYONE = "pyone"
 
 
 class Backend(t.Protocol):
@@ -50,8 +47,8 @@ def execute(
 
     In params the values that may be secret are hidden afterwards, as Ansible shows params as the task's invocation.
     """
-    if oned.pyone is None:
-        return {"failed": True, "changed": False, "msg": missing_required_lib(PYONE)}, [], set()
+    if pyone_adapter.pyone is None:
+        return {"failed": True, "changed": False, "msg": missing_required_lib("pyone")}, [], set()
     session = None
     try:
         session = Session(params, check_mode=check_mode, progress=progress)

@@ -88,6 +88,16 @@ def _is_secret(text: str) -> bool:
     return len(text) >= SHORTEST and text.upper() != "FALSE" and not text.startswith("$")
 
 
+def named_values(attributes: t.Any, *, secret: bool = False) -> set[str]:
+    """Return the values of attributes whose names look secret, for removal from results."""
+    if isinstance(attributes, Mapping):
+        parts = [named_values(item, secret=secret or bool(SECRET_NAME.search(str(name)))) for name, item in attributes.items()]
+        return set().union(*parts)
+    if isinstance(attributes, (list, tuple)):
+        return set().union(*(named_values(item, secret=secret) for item in attributes))
+    return {str(attributes)} if secret and _is_text(attributes) and _is_secret(str(attributes)) else set()
+
+
 def given_values(values: t.Any, harmless: t.Container[str]) -> set[str]:
     """Return the texts in the values that a task gives to inputs that are not known to be harmless."""
     if not isinstance(values, Mapping):

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import runner
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import onezone_info
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.oned import Oned
 
 from lab.zone import harness as lab
 
@@ -64,11 +66,23 @@ def test_a_dead_zone_fails_only_itself(federation: list) -> None:
         assert found[zone.config.name]["error"] is None and found[zone.config.name]["in_step"] is True
 
 
-def test_an_endpoint_that_leads_nowhere_is_not_taken_for_the_zone_asked(zone, run) -> None:
-    zone.add_zone(100, "here by another name", {"ENDPOINT": "http://localhost:1/RPC2"})
-    zone.zones[0]["TEMPLATE"]["ENDPOINT"] = "ftp://nowhere"
-    zone.add_zone(101, "nameless", {"ENDPOINT": ""})
-    by_name = {entry["name"]: entry["status"] for entry in run("onezone_info")["zones"]}
-    assert "leads nowhere" in by_name["OpenNebula"]["error"] and "leads nowhere" in by_name["nameless"]["error"]
-    del zone.zones[101]
-    assert run("onezone_info", name="OpenNebula")["zones"][0]["status"]["reachable"] is True
+def test_an_endpoint_that_leads_nowhere_is_not_taken_for_the_zone_asked(tmp_path: Path) -> None:
+    with lab.running() as (runner_, _none):
+        zone = runner_.start(lab.config(tmp_path, "zone-0", 0, "master"))[0]
+        here = Oned(lab.url(zone, "xmlrpc", "/RPC2"), "oneadmin", lab.PASSWORD)
+        here.call("zone.update", 0, 'ENDPOINT="ftp://nowhere"', 1)
+        here.call("zone.allocate", 'NAME="here by another name"\nENDPOINT="http://localhost:1/RPC2"')
+        nameless = here.call("zone.allocate", 'NAME="nameless"\nENDPOINT="-"')
+        found, _seconds = ask(zone)
+        assert "leads nowhere" in found["zone-0"]["error"] and "leads nowhere" in found["nameless"]["error"]
+        here.call("zone.delete", nameless)
+        assert ask(zone)[0]["zone-0"]["reachable"] is True
+
+
+@pytest.mark.parametrize(
+    ("log", "pool", "lag", "in_step"), [(7, "same", 0, True), (5, "older", 2, False), (None, None, None, None)]
+)
+def test_how_far_a_zone_lags(log: int | None, pool: str | None, lag: int | None, in_step: bool | None) -> None:
+    status = {"fedlog_index": log, "pool": pool, "error": None}
+    compared = onezone_info._compared(status, {"fedlog_index": 7, "pool": "same"})
+    assert (compared["lag"], compared["in_step"]) == (lag, in_step) and "pool" not in compared

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Mapping
 
 from ..answers import as_dict
 from ..errors import InvalidRequest, Refused
-from ..secrets import SECRET_NAME, masked
+from ..secrets import masked, named_values
 from ..session import Session
-from ..template_text import render_template, scalar
+from ..template_text import check_id, equal, render_template, stored
 
 ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -30,14 +29,15 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
 
     Others may be secrets that only their service knows to be such.
     """
-    asked = {str(key).upper(): _value(str(key), value) for key, value in params["attributes"].items()}
+    session.secrets |= named_values(params["attributes"])
+    check_id("vm_id", params["vm_id"])
+    asked = {str(key).upper(): stored(value) for key, value in params["attributes"].items()}
     if not asked:
         raise InvalidRequest("attributes is empty")
     render_template(asked)  # refuses names and values before anything is read
-    session.secrets |= {v for k, v in asked.items() if SECRET_NAME.search(k) and isinstance(v, str) and len(v) >= 4}
     before = _read(session, params["vm_id"])
     if params["state"] == "present":
-        after = {**before, **{key: value for key, value in asked.items() if not _equal(before.get(key), value)}}
+        after = {**before, **{key: value for key, value in asked.items() if not equal(before.get(key), value)}}
     else:
         after = {key: value for key, value in before.items() if key not in asked}
     changed = after != before
@@ -88,19 +88,3 @@ def _remove(session: Session, vm_id: int, before: dict[str, t.Any], names: set[s
             raise Refused(f"VM {vm_id} still has {', '.join(left)}, although the server reported success")
         return after
     raise Refused(f"the attributes of VM {vm_id} keep changing; nothing was removed", hint="Try again.")
-
-
-def _value(name: str, value: t.Any) -> t.Any:
-    """Return an attribute as OpenNebula returns it: text, or a vector of text."""
-    if isinstance(value, Mapping):
-        return {str(key).upper(): scalar(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        items = [_value(name, item) for item in value]
-        return items[0] if len(items) == 1 else items
-    return scalar(value).replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _equal(have: t.Any, want: t.Any) -> bool:
-    if isinstance(have, str) and isinstance(want, str):
-        return have.strip() == want.strip()
-    return have == want

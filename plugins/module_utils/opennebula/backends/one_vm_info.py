@@ -13,7 +13,7 @@ from .. import services
 from ..errors import NotFound, OpenNebulaError
 from ..services import Service
 from ..session import Session
-from ..template_text import scalar
+from ..template_text import check_id, scalar
 from ..vms import Vm
 
 ARGUMENTS: dict[str, t.Any] = {
@@ -28,6 +28,8 @@ RULES: dict[str, t.Any] = {"mutually_exclusive": [("service", "vm_ids")]}
 
 def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     """Return {changed, vms}, ordered by id."""
+    for number in params["vm_ids"] or []:
+        check_id("vm_ids", number)
     if params["service"] is not None:
         service = services.find(session, params["service"])
         session.learn(service.body)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ..answers import as_dict, as_list, to_int
+from ..answers import as_dict, as_list, parse_mode, to_int
 from ..bodies import ROLE_NAME, check_contents, check_parents
 from ..documents import ACCESS_ARGUMENTS, ServiceTemplate, access_steps, find_template
 from ..errors import Ambiguous, InvalidRequest, NotFound, WaitFailed
@@ -91,6 +91,7 @@ def _check(params: Params) -> None:
     for option in ("name", "new_name"):
         if params[option] is not None and params["state"] == "present":
             check_name(option, params[option])
+    parse_mode(params["mode"])
     for role in params["roles"]:
         if role["name"] in seen:
             faults.append(f"roles: {role['name']} appears twice")

@@ -10,6 +10,7 @@ import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from ..answers import parse_mode
 from ..bodies import as_kept, comparable, merged, same, wanted
 from ..documents import (
     ACCESS_ARGUMENTS,
@@ -26,7 +27,7 @@ from ..errors import Ambiguous, NotFound, Refused
 from ..generation6 import for_server
 from ..lookup import by_name, refuse_anothers
 from ..session import Session
-from ..template_text import check_name
+from ..template_text import check_name, check_new_name
 
 ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -53,6 +54,7 @@ def run(params: Params, session: Session) -> dict[str, t.Any]:
     for option in ("name", "new_name"):
         if params[option] is not None and params["state"] == "present":
             check_name(option, params[option])
+    parse_mode(params["mode"])
     current = _find(params, session)
     if current is not None:
         session.learn(current.body)
@@ -196,7 +198,10 @@ Body = Mapping[str, t.Any] | None
 
 def _names(params: Params, session: Session, template: ServiceTemplate | None, name: str | None, body: Body) -> list[t.Any]:
     """Return the renaming of a template that is there."""
-    return [Access(Rename(name))] if template is not None and name is not None and name != template.name else []
+    if template is None or name in (None, template.name):
+        return []
+    check_new_name("the new name", name)
+    return [Access(Rename(str(name)))]
 
 
 def _bodies(params: Params, session: Session, template: ServiceTemplate | None, name: str | None, body: Body) -> list[t.Any]:

@@ -13,7 +13,8 @@ from ..errors import InvalidRequest, OpenNebulaError
 from ..oned import Oned
 from ..session import Deadline, Session
 from ..states import raft_state_name
-from ..zones import MASTER_ZONE, describe, usable
+from ..template_text import check_id
+from ..zones import MASTER_ZONE, Zone, usable
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str"},
@@ -28,31 +29,37 @@ WORKERS = 64
 
 def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     """Return {changed, zones}, ordered by id. A zone that cannot be asked has its reason in status.error."""
-    zones = sorted((describe(zone) for zone in session.oned.zones()), key=lambda zone: zone["id"])
-    found = [zone for zone in zones if params["name"] in (None, zone["name"]) and params["id"] in (None, zone["id"])]
+    check_id("id", params["id"])
+    zones = _pool(session.oned)
+    found = [zone for zone in zones if params["name"] in (None, zone.name) and params["id"] in (None, zone.id)]
+    results = [zone.to_result() for zone in found]
     if params["status"]:
-        asked = {zone["id"]: zone for zone in [*found, *(z for z in zones if z["id"] == MASTER_ZONE)]}
+        asked = {zone.id: zone for zone in [*found, *(z for z in zones if z.id == MASTER_ZONE)]}
         clients = {zone_id: _client(session, zones, zone) for zone_id, zone in asked.items()}
         with ThreadPoolExecutor(max_workers=WORKERS) as pool:
             answers = pool.map(lambda client: _status(client, session.deadline(params["timeout"])), clients.values())
             statuses = dict(zip(clients, answers, strict=True))
-        for zone in found:
-            zone["status"] = _compared(statuses[zone["id"]], statuses.get(MASTER_ZONE))
-    return {"changed": False, "zones": found}
+        for result in results:
+            result["status"] = _compared(statuses[result["id"]], statuses.get(MASTER_ZONE))
+    return {"changed": False, "zones": results}
 
 
-def _client(session: Session, zones: list[dict], zone: dict[str, t.Any]) -> Oned | OpenNebulaError:
+def _pool(oned: Oned) -> list[Zone]:
+    return sorted(map(Zone.from_document, oned.zones()), key=lambda zone: t.cast(int, zone.id))
+
+
+def _client(session: Session, zones: list[Zone], zone: Zone) -> Oned | OpenNebulaError:
     """Return a client of its own for a zone's thread; never another zone's."""
     here = session.oned.endpoint
     try:
-        if usable(zone["endpoint"], here):
-            return session.oned_at(zone["endpoint"])
+        if usable(zone.endpoint, here):
+            return session.oned_at(zone.endpoint)
         # Zone 0 is born as http://localhost: the only one of that kind is the one that answers here.
-        strangers = [entry for entry in zones if not usable(entry["endpoint"], here)]
-        if len(strangers) == 1 and all(entry["endpoint"].rstrip("/") != here for entry in zones):
+        strangers = [entry for entry in zones if not usable(entry.endpoint, here)]
+        if len(strangers) == 1 and all(entry.endpoint.rstrip("/") != here for entry in zones):
             return session.oned_at(here)
         raise InvalidRequest(
-            f"the zone pool names {zone['endpoint'] or 'nothing'} as its endpoint, which leads nowhere from here",
+            f"the zone pool names {zone.endpoint or 'nothing'} as its endpoint, which leads nowhere from here",
             hint="Correct the zone's ENDPOINT with onezone.",
         )
     except OpenNebulaError as error:
@@ -76,7 +83,7 @@ def _status(oned: Oned | OpenNebulaError, deadline: Deadline) -> dict[str, t.Any
         status["version"] = oned.version()
         status["reachable"] = True
         oned.limit(deadline.left())
-        status["pool"] = sorted((describe(zone) for zone in oned.zones()), key=lambda zone: zone["id"])
+        status["pool"] = _pool(oned)
         oned.limit(deadline.left())
         raft = oned.raft_status()  # for oneadmin only
         status["raft_state"] = raft_state_name(to_int(raft.get("STATE")))
