@@ -25,7 +25,7 @@ options:
     description: Only the service with this id.
     type: int
   owner:
-    description: Name or id of the user whose service RV(selected) is to be; see O(oneflower.federation.oneflow_service#module:owner).
+    description: Name or id of the user whose service RV(selected) is to be, as in M(oneflower.federation.oneflow_service).
     type: str
   vms:
     description: Whether to read the VMs too. Without them nodes have only their id and name.

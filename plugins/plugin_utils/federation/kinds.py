@@ -15,6 +15,8 @@ import typing as t
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from ansible_collections.oneflower.federation.plugins.module_utils.gateway.wireguard import is_interface_name
+
 Kind = Callable[[t.Any], t.Any]
 
 
@@ -105,7 +107,7 @@ def url(value: t.Any) -> str:
 def interface(value: t.Any) -> str:
     """Return the name of a network interface; Linux takes 15 characters (IFNAMSIZ)."""
     name = str(value)
-    if not re.fullmatch(r"[A-Za-z0-9_=+.-]{1,15}", name) or name in (".", ".."):
+    if not is_interface_name(name):
         raise ValueError(f"is {value!r}; 1 to 15 letters, digits, and of _ = + . - are needed")
     return name
 

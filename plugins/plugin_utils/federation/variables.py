@@ -40,8 +40,8 @@ class Variable:
     """One variable.
 
     `kind` makes the typed value of it (see kinds.py), `type` names it for people. `required` is what it is, in words, where it
-    must be set; `only` the part of the scope that it belongs to. A variable that feeds a `setting` takes rule and default
-    from it. `absent` says for people what holds where neither value nor default is there.
+    must be set; `only` the part of the scope that it belongs to. A variable that feeds a `setting` has that setting's rule and
+    default. `absent` says for people what holds where neither value nor default is there.
     """
 
     name: str

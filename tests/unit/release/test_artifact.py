@@ -96,7 +96,7 @@ def test_plays_of_the_collection_are_found_by_their_full_name(installed: Path) -
         home=installed.parent / "home",
         ANSIBLE_COLLECTIONS_PATH=str(installed),
     )
-    assert "Mark the step" in text
+    assert "Compute the plan" in text and "Write the report" in text
 
 
 def test_every_api_module_belongs_to_the_action_group_and_runs_in_process() -> None:

@@ -1,0 +1,1 @@
+../../../../../plugins/module_utils/appliance/__init__.py

@@ -1,0 +1,1 @@
+../../../../../plugins/module_utils/appliance/flower_releases.py
