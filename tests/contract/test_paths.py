@@ -17,7 +17,7 @@ ENDPOINT = "http://127.0.0.1:1/RPC2"
 
 
 def tasks(target) -> list[tuple[str, dict, dict]]:
-    """(module, options, keywords of the task); `prefix` differs from host to host."""
+    """Return (module, options, keywords of the task); `prefix` differs from host to host."""
     body = {
         "roles": [
             {
@@ -62,7 +62,7 @@ NUMBERS = ("fedlog_index", "id", "vm_id", "vm_ids", "timestamp", "registration_t
 
 
 def normal(value, key=""):
-    """A result without what cannot be the same twice."""
+    """Return a result without what cannot be the same twice."""
     if key in NUMBERS and isinstance(value, (int, str, list)):
         return key
     if key == "addresses":
