@@ -76,8 +76,8 @@ vms:
       type: list
       elements: str
     attributes:
-      description: User attributes (C(USER_TEMPLATE)). Values of inputs declared as
-        passwords, and of attributes named like a secret, are masked.
+      description: User attributes (C(USER_TEMPLATE)). Values of inputs whose type is not known to be harmless, and of
+        attributes named like a secret, are masked.
       type: dict
     service_id:
       description: Id of the service the VM belongs to, null when it belongs to none.

@@ -12,11 +12,22 @@ version_added: "0.1.0"
 description:
   - Instantiates a service template and waits until the service runs; scales, renames, releases and removes services.
   - Fills the declared defaults of all user inputs and names every mandatory one that has no value, before anything is sent.
-  - While waiting, a failed state ends the task at once, with the lines of the service's log and the failing role. On a
-    local connection each change of state is displayed.
+  - While waiting, a failed state ends the task at once, with the lines of the service's log and the failing role. So do
+    V(WARNING) with a VM that is down, and VMs that died before they were ready. On a local connection each change of state
+    is displayed.
+  - What OneFlow would refuse, or accept and never finish, is refused in check mode and before anything is sent.
   - A service in state V(DONE) does not count as existing.
   - OpenNebula 6 puts no input into a VM by itself. There the task writes the values into the roles that it instantiates, as
     OpenNebula 7 does, and refuses values with a C($) that OpenNebula 6 would expand.
+  - "A name stands for: the service of the O(owner) that the task names, else the one of the user who runs the task, else the
+    only one of that name that the user may use. So a colleague of the same group who runs the same tasks finds the service
+    that is there. When there are several and none is the user's own, the task fails and names their ids and owners."
+  - A service of somebody else is changed like one's own; whether the user may is the server's to say. OneFlow lets a user
+    scale a service that he may only use. To remove it takes O(owner) or O(id).
+  - Names of services are not unique in OneFlow. Two tasks that instantiate one name at the same time make two services, and the
+    next task fails and names both ids. Do not run such tasks side by side.
+  - The values of inputs are hidden in results, except those of inputs that the template declares with a type other than
+    C(password) that OpenNebula knows. That includes the values given to a role that the task adds, which declares nothing.
 author:
   - oneflower.federation contributors (@oneflower)
 extends_documentation_fragment:
@@ -27,7 +38,8 @@ options:
   state:
     description:
       - Whether the service should exist.
-      - V(absent) undeploys it, also out of a failed or passing state, in which OneFlow refuses an ordinary deletion.
+      - V(absent) undeploys it, also out of a failed or passing state, in which OneFlow refuses an ordinary deletion. A removal
+        that does not move on is pushed, without leaving VMs behind.
     type: str
     choices: [present, absent]
     default: present
@@ -41,7 +53,8 @@ options:
     type: int
   template_name:
     description:
-      - Name of the service template to instantiate when there is no such service. The user's own template comes first.
+      - Name of the service template to instantiate when there is no such service. The user's own template comes first, then
+        the only one of that name that the user may use.
     type: str
   template_id:
     description: Id of the service template to instantiate when there is no such service.
@@ -56,6 +69,8 @@ options:
     description:
       - "Values for the networks that the template declares, for example C({net: {id: 0}}). Where the task gives none, the
         default that the template declares is used."
+      - Each value has exactly one of C(id), C(template_id) and C(reserve_from), and may have C(extra). C(reserve_from) needs
+        C(extra) with C(SIZE=n).
     type: list
     elements: dict
     default: []
@@ -70,12 +85,17 @@ options:
         type: str
         required: true
       state:
-        description: V(absent) removes the role from a running service.
+        description:
+          - V(absent) removes the role from a running service. OneFlow would remove the service with its last role, so that is
+            refused; O(state=absent) does it.
         type: str
         choices: [present, absent]
         default: present
       cardinality:
-        description: Number of VMs. An existing role is scaled.
+        description:
+          - Number of VMs. An existing role is scaled.
+          - OneFlow takes VMs that die off the number that a role should have. With this option the task notices that, and a
+            later run restores the number.
         type: int
       user_inputs_values:
         description: Values for the inputs that the template declares for this role.
@@ -99,6 +119,8 @@ options:
       - What to do with an existing service in a failed state.
       - V(fail) ends the task with the reason, V(recover) lets OneFlow try again, V(recreate) removes the service and
         instantiates it anew.
+      - V(WARNING) with a VM that is down is treated alike. OneFlow does not recover it, so V(recover) resumes VMs that are
+        stopped, and retries the last action of those whose driver failed. Without O(wait), V(fail) only warns then.
     type: str
     choices: [fail, recover, recreate]
     default: fail
@@ -111,7 +133,8 @@ options:
     type: str
   wait:
     description:
-      - Whether to wait until the service is RUNNING (or on hold, without O(release)), or gone.
+      - Whether to wait until the service is RUNNING (or on hold, without O(release)), or gone. A service of which some roles
+        run and the others are on hold counts as on hold.
       - After scaling this includes OneFlow's cooldown, 300 seconds unless the role or the server says otherwise.
     type: bool
     default: true
@@ -131,8 +154,7 @@ options:
   owner:
     description:
       - User who owns the service, by name or id.
-      - Names are not unique in OneFlow. With this option the service of that owner is meant, if there is one, otherwise the
-        one of the user who runs the task. Without it only the latter is.
+      - With this option the service of that owner is meant, if there is one, otherwise the one of the user who runs the task.
     type: str
   group:
     description: Group of the service, by name or id.
@@ -176,8 +198,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 service:
-  description: The service as it is, or would be in check mode. Null when it is absent. After a failed wait, as last seen.
-  returned: success, and failure while waiting
+  description: The service as it is, or would be in check mode. Null when it is absent. After a failure, as last seen.
+  returned: success, and failure once there is a service
   type: dict
   contains:
     id:
@@ -244,8 +266,8 @@ service:
               type: list
               elements: str
             attributes:
-              description: User attributes (C(USER_TEMPLATE)). Values of inputs declared as
-                passwords, and of attributes named like a secret, are masked.
+              description: User attributes (C(USER_TEMPLATE)). Values of inputs whose type is not known to be harmless, and of
+                attributes named like a secret, are masked.
               type: dict
     log:
       description: The service's log, oldest entry first.

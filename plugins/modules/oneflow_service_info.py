@@ -116,8 +116,8 @@ services:
               type: list
               elements: str
             attributes:
-              description: User attributes (C(USER_TEMPLATE)). Values of inputs declared as
-                passwords, and of attributes named like a secret, are masked.
+              description: User attributes (C(USER_TEMPLATE)). Values of inputs whose type is not known to be harmless, and of
+                attributes named like a secret, are masked.
               type: dict
     log:
       description: The service's log, oldest entry first.

@@ -14,6 +14,13 @@ description:
   - Compares what the task asks for with what the server has and ignores what the server adds, so that a second run changes
     nothing. A template is updated in place, never replaced by another.
   - Every change is read back, as OneFlow reports success for changes that it did not make.
+  - "A name stands for: the template of the O(owner) that the task names, else the one of the user who runs the task, else the
+    only one of that name that the user may use. When there are several and none is the user's own, the task fails and names
+    their ids and owners. O(clone_of) follows the same rule."
+  - A template of somebody else is changed like one's own; whether the user may is the server's to say. To remove it takes
+    O(owner) or O(id).
+  - Names of templates are not unique in OneFlow. Two tasks that create one name at the same time make two templates, and the
+    next task fails and names both ids. Do not run such tasks side by side.
 author:
   - oneflower.federation contributors (@oneflower)
 extends_documentation_fragment:
@@ -39,7 +46,10 @@ options:
       - Body of the template. Its C(name) is optional, O(name) is used.
       - The field names of OpenNebula 7 and those of 6 (C(vm_template), C(vm_template_contents), C(custom_attrs),
         C(custom_attrs_values)) are understood and translated to what the server speaks.
-      - Unknown fields are refused, with the nearest known name.
+      - Unknown fields are refused, with the nearest known name, and so is what OneFlow would refuse or never finish, such as
+        roles that wait for each other. All faults are told at once, in check mode too.
+      - Values and defaults of inputs are hidden in results, except those of inputs that are declared with a type other than
+        C(password) that OpenNebula knows.
       - Booleans in C(template_contents) are written as V(YES) and V(NO).
       - Fields that the task leaves out are removed, except those that are unknown here and C(labels).
     type: dict
@@ -47,7 +57,7 @@ options:
     description: Rename the template. When there is none named O(name) but one with this name, that is already done.
     type: str
   clone_of:
-    description: Name or id of a template to copy when there is none named O(name).
+    description: Name or id of a template to copy when there is none named O(name). A number is an id.
     type: str
   clone_mode:
     description:
@@ -65,8 +75,7 @@ options:
   owner:
     description:
       - User who owns the template, by name or id.
-      - Names are not unique in OneFlow. With this option the template of that owner is meant, if there is one, otherwise the
-        one of the user who runs the task. Without it only the latter is.
+      - With this option the template of that owner is meant, if there is one, otherwise the one of the user who runs the task.
     type: str
   group:
     description: Group of the template, by name or id.

@@ -68,7 +68,8 @@ templates:
       description: Permissions as three octal digits.
       type: str
     body:
-      description: Body with the field names of OpenNebula 7. Defaults of inputs declared as passwords are masked.
+      description: Body with the field names of OpenNebula 7. Values and defaults of inputs whose type is not known to be
+        harmless are masked.
       type: dict
 """
 

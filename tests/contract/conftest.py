@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[targets.Target]:
-    """The zones under test. When they are given back, they hold what they held before, and nothing of ours."""
+    """Yield the zones under test. When they are given back, they hold what they held before, and nothing of ours."""
     named = targets.from_environment()
     if named is not None:
         yield from guarded(named)
@@ -77,7 +77,7 @@ def run(target: targets.Target, request: pytest.FixtureRequest) -> Callable[...,
 
 
 def promised(diff: dict[str, t.Any]) -> dict[str, t.Any]:
-    """A diff without the one thing that check mode cannot know: which name belongs to an id, and a new object's group."""
+    """Return a diff without the one thing that check mode cannot know: which name belongs to an id, and a new object's group."""
     return {side: {key: value for key, value in part.items() if key not in ("owner", "group")} for side, part in diff.items()}
 
 
@@ -115,7 +115,7 @@ def name() -> Callable[[str], str]:
 
 @pytest.fixture
 def clean(target: targets.Target) -> Iterator[None]:
-    """What the test made is gone afterwards, whether it passed or not."""
+    """Remove what the test made afterwards, whether it passed or not."""
     yield
     for zone in target.all():
         purge(zone, target, keep=(KEPT,))

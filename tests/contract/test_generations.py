@@ -128,3 +128,31 @@ def test_a_value_that_6_would_change(run, check):
     )
     assert "SITE: OpenNebula 6.10.5 would expand" in refused["msg"] and refused["changed"] is False
     assert "pa$$word" not in refused["msg"]
+
+
+@pytest.mark.parametrize("where", ["template", "task"])
+@pytest.mark.parametrize("version", ["7.4.0", "6.10.5"])
+def test_a_vector_of_the_vm_template_is_merged_not_replaced(tmp_path, version, where):
+    """6.10 would put the role's CONTEXT in the place of the VM template's; the VM is to be the same on both."""
+    with targets.lab_federation(tmp_path, version) as found:
+
+        def run(module, **options):
+            result = run_task(module, found.a, found, **options)
+            assert not result.get("failed"), result
+            return result
+
+        contents = {"CONTEXT": {"FOO": "bar"}}
+        role = {"name": "app", "template_id": 0, "cardinality": 1}
+        run(
+            "oneflow_template",
+            name="t",
+            template={"roles": [{**role, **({"template_contents": contents} if where == "template" else {})}]},
+        )
+        roles = [{"name": "app", "template_contents": contents}] if where == "task" else []
+        made = run("oneflow_service", name="s", template_name="t", roles=roles)["service"]
+        added = {"name": "more", "template_id": 0, "cardinality": 1, "template_contents": contents}
+        made = run("oneflow_service", name="s", roles=[added])["service"]
+        own = clients(found.a)[0].call("template.info", 0, False, False)["TEMPLATE"]["CONTEXT"]
+        for entry in made["roles"]:
+            context = clients(found.a)[0].vm(entry["nodes"][0]["vm_id"])["TEMPLATE"]["CONTEXT"]
+            assert context["FOO"] == "bar" and set(own) <= set(context), (entry["name"], context)

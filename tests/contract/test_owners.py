@@ -6,19 +6,15 @@ from __future__ import annotations
 import pytest
 
 pytestmark = pytest.mark.usefixtures("clean")
-BODY = {"roles": [{"name": "app", "template_id": 0, "cardinality": 0}]}
+BODY = {"roles": [{"name": "app", "template_id": 0, "cardinality": 0}]}  # a template of any VM: none is made
 
 
 @pytest.fixture
 def third(target, oned, name):
-    """A third user of the second one's group; its name and password."""
+    """Yield a third user of the second one's group; its name and password."""
     user = int(oned.call("user.allocate", name("carol"), "carol-s-password", "core", [1]))
     yield {"username": name("carol"), "password": "carol-s-password"}
     oned.call("user.delete", user)
-
-
-def owners(run, **options):
-    return [(s["id"], s["uname"]) for s in run("oneflow_service_info", **options)["services"]]
 
 
 def test_a_colleague_finds_what_is_there(run, name, second, third):
@@ -36,10 +32,10 @@ def test_a_colleague_finds_what_is_there(run, name, second, third):
     assert run("one_vm_info", service=name("s"), **third)["vms"] == []
 
 
-def test_ones_own_comes_first_and_an_owner_can_be_named(run, name, second):
+def test_ones_own_comes_first_and_an_owner_can_be_named(run, name, second, target):
     theirs = run("oneflow_template", name=name("t"), template=BODY, mode="644", **second)["template"]
-    mine = run("oneflow_template", name=name("t"), template=BODY, owner="oneadmin", mode="644")["template"]
-    assert mine["id"] != theirs["id"] and mine["uname"] == "oneadmin", "a named owner has none yet: one is made"
+    mine = run("oneflow_template", name=name("t"), template=BODY, owner=target.a.username, mode="644")["template"]
+    assert mine["id"] != theirs["id"] and mine["uname"] == target.a.username, "a named owner has none yet: one is made"
     assert run("oneflow_template", name=name("t"), template=BODY)["template"]["id"] == mine["id"]
     asked = run("oneflow_template", name=name("t"), template=BODY, owner=second["username"])
     assert asked["template"]["id"] == theirs["id"] and asked["changed"] is False

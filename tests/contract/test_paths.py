@@ -8,17 +8,17 @@ import re
 
 import pytest
 
+from tests.contract.contract_play import HOSTS, play
 from tests.contract.contract_run import PREFIX
-from tests.fixtures.plays import ROOT, run_play
+from tests.fixtures.plays import ROOT
 
 pytestmark = pytest.mark.once
 SECRET = "s3cret-in-a-play"
 ENDPOINT = "http://127.0.0.1:1/RPC2"
-HOSTS = ("local", "shipped")
 
 
 def tasks(target) -> list[tuple[str, dict, dict]]:
-    """(module, options, keywords of the task); `prefix` differs from host to host."""
+    """Return (module, options, keywords of the task); `prefix` differs from host to host."""
     body = {
         "roles": [
             {
@@ -60,46 +60,14 @@ def tasks(target) -> list[tuple[str, dict, dict]]:
 
 @pytest.fixture(scope="module")
 def results(target, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("paths")
-    auth = folder / "one_auth"
-    auth.touch(0o600)
-    auth.write_text(f"{target.a.username}:{target.a.password}\n")
-    steps: list[dict] = []
-    for number, (module, options, keywords) in enumerate(tasks(target)):
-        steps.append(
-            {
-                "name": f"Task {number}",
-                f"oneflower.federation.{module}": options,
-                **keywords,
-                "register": f"r{number}",
-                "ignore_errors": True,
-            }
-        )
-    everything = "[" + ", ".join(f"r{number}" for number in range(len(steps))) + "]"
-    steps.append(
-        {
-            "name": "Write the results",
-            "connection": "ansible.builtin.local",
-            "ansible.builtin.copy": {
-                "dest": f"{folder}/{{{{ inventory_hostname }}}}.json",
-                "mode": "0600",
-                "content": "{{ (" + everything + ") | to_json }}",
-            },
-        }
-    )
-    connection = {"endpoint": target.a.endpoint, "oneflow_endpoint": target.a.oneflow, "auth_file": str(auth), **target.a.tls}
-    hosts = [f"{host} ansible_connection={host} prefix={PREFIX}{host}-" for host in HOSTS]
-    done = run_play(folder, steps, hosts, connection)
-    assert done.returncode == 0, done.stdout
-    found = {host: json.loads((folder / f"{host}.json").read_text()) for host in HOSTS}
-    return {**found, "output": done.stdout}
+    return play(target, tmp_path_factory.mktemp("paths"), tasks(target))
 
 
 NUMBERS = ("fedlog_index", "id", "vm_id", "vm_ids", "timestamp", "registration_time", "service_id", "SERVICE_ID")
 
 
 def normal(value, key=""):
-    """A result without what cannot be the same twice."""
+    """Return a result without what cannot be the same twice."""
     if key in NUMBERS and isinstance(value, (int, str, list)):
         return key
     if key == "addresses":

@@ -17,7 +17,7 @@ NO_SUCH_TEMPLATE = 987654
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    """A removal hangs after a fraction of a second, at this speed."""
+    """Let a removal hang after a fraction of a second, at this speed."""
     monkeypatch.setattr(removal, "HANGS_AFTER", 0.3)
     monkeypatch.setattr(waiting, "RECOVER_GRACE", 0.3)
 

@@ -275,3 +275,58 @@ def test_errors_that_are_ours(run, name, body):
     number = run("oneflow_template", name=name(), template=body)["template"]["id"]
     wrong = run("oneflow_service", id=number, fails=True)["error"]
     assert wrong["kind"] == "not_found" and "another kind" in wrong["hint"]
+
+
+@pytest.mark.parametrize("bad", ["a/b", "a#b", "a;b", "a'b", "a$b", "a\tb"])
+def test_a_refused_rename_leaves_the_body_as_it_was(run, name, body, bad):
+    """OneFlow answers 204 to it; the reason is oned's to tell."""
+    number = run("oneflow_template", name=name(), template=body)["template"]["id"]
+    before = run("oneflow_template_info", id=number)["templates"][0]
+    for more in ({}, {"template": {**body, "description": "changed as well"}}):
+        refused = run("oneflow_template", id=number, new_name=name(bad), fails=True, **more)
+        assert refused["changed"] is False and "right" not in refused["error"]["hint"], refused
+    assert run("oneflow_template_info", id=number)["templates"] == [before]
+
+
+POLICY = {"type": "CHANGE", "adjust": 1, "expression": "CPU > 1"}
+ELASTIC = {"min_vms": 1, "max_vms": 3}
+
+
+@pytest.mark.parametrize(
+    ("top", "role", "text"),
+    [
+        ({"deployment": "zigzag"}, {}, "deployment: 'zigzag' is not one of none, straight"),
+        ({"shutdown_action": "off"}, {}, "shutdown_action: 'off' is not one of"),
+        ({}, {"shutdown_action": "off"}, "roles[app].shutdown_action: 'off' is not one of"),
+        ({}, {"type": "vx"}, "roles[app].type: 'vx' is not one of vm, vr"),
+        ({}, {"name": "rôle"}, "letters, digits and underscores only"),
+        ({}, {**ELASTIC, "cardinality": 0}, "cardinality: 0 is less than min_vms 1"),
+        ({}, {**ELASTIC, "cardinality": 4}, "cardinality: 4 is more than max_vms 3"),
+        ({}, {"parents": ["nobody"]}, "there is no role 'nobody'"),
+        ({}, {"parents": ["app"]}, "wait for each other"),
+        ({}, {"elasticity_policies": [POLICY]}, "need min_vms and max_vms"),
+        ({}, {**ELASTIC, "elasticity_policies": [{**POLICY, "type": "MORE"}]}, "type: 'MORE' is not one of"),
+        ({}, {**ELASTIC, "elasticity_policies": [{"type": "CHANGE", "expression": "CPU > 1"}]}, "adjust: is missing"),
+        ({}, {**ELASTIC, "elasticity_policies": [{**POLICY, "adjust": "x"}]}, "adjust: 'x' is no whole number"),
+        ({}, {**ELASTIC, "elasticity_policies": [{"type": "CHANGE", "adjust": 1}]}, "expression: is missing"),
+        ({}, {**ELASTIC, "elasticity_policies": [{**POLICY, "expression": "CPU >"}]}, "expression: 'CPU >' is not valid"),
+        ({}, {**ELASTIC, "elasticity_policies": [{**POLICY, "min_adjust_step": 0}]}, "min_adjust_step: must be at least 1"),
+        ({}, {**ELASTIC, "scheduled_policies": [{"type": "CHANGE", "adjust": 1}]}, "needs either start_time or recurrence"),
+        ({}, {**ELASTIC, "scheduled_policies": [{"type": "CHANGE", "adjust": 1, "recurrence": "daily"}]}, "'daily' is not valid"),
+        ({}, {**ELASTIC, "scheduled_policies": [{"type": "CHANGE", "adjust": 1, "start_time": "soon"}]}, "'soon' is not valid"),
+    ],
+)
+def test_what_the_server_would_refuse_is_refused_in_check_mode_too(run, name, target, flow, top, role, text):
+    before = flow.templates()
+    body = {**top, "roles": [{"name": "app", "template_id": target.a.vm_template, "cardinality": 1, **role}]}
+    for check in (True, False):
+        refused = run("oneflow_template", name=name(), template=body, check=check, fails=True)
+        assert refused["error"]["kind"] == "invalid_request" and text in refused["msg"], refused["msg"]
+    assert flow.templates() == before
+
+
+def test_roles_that_wait_for_each_other_are_refused(run, name, target):
+    """OneFlow takes them, and stays in DEPLOYING_NETS for ever."""
+    roles = [{"name": n, "template_id": target.a.vm_template, "parents": [p]} for n, p in (("a", "b"), ("b", "c"), ("c", "a"))]
+    text = run("oneflow_template", name=name(), template={"roles": [*roles, {"name": "d", "template_id": 0}]}, fails=True)["msg"]
+    assert "roles: a, b, c wait for each other" in text

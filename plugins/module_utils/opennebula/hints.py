@@ -27,7 +27,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"is already taken", "Choose another name, or change the object that has it."),
     (r"ENDPOINT not present", "Give zone_endpoint."),
     # what has to be in a request
-    (r"Invalid NAME|max length is|You have to specify a name|'name' must be a String", "Give a name of 1 to 128 characters."),
+    (r"Invalid NAME", "Choose a name without & | : \\ \" ; / ' # { } $ < > and tabs, of at most 128 bytes."),
+    (r"max length is|You have to specify a name|'name' must be a String", "Give a name of 1 to 128 bytes."),
     (
         r"XML Template malformed",
         "Something in the request breaks OpenNebula's XML: take '<', '&' and ']]>' out of names and values.",
