@@ -33,7 +33,8 @@ python -c "import platform; from importlib.metadata import version; print('Pytho
 
 case ${1:-} in
     sanity) ONEFLOWER_VENV=$venv tests/sanity.sh ;;
-    unit) "$venv/bin/python" -m pytest -q -p no:cacheprovider tests/unit/opennebula tests/unit/federation tests/unit/gateway ;;
+    unit) "$venv/bin/python" -m pytest -q -p no:cacheprovider tests/unit/opennebula tests/unit/federation tests/unit/gateway \
+        tests/contract/test_paths.py ;;
     syntax)
         for inventory in inventories/*/; do
             "$venv/bin/ansible-playbook" --syntax-check -i "$inventory" playbooks/*.yml >/dev/null || { echo "with $inventory"; exit 1; }

@@ -17,6 +17,10 @@ from xml.parsers import expat
 Value = str | dict[str, str]
 
 
+# Stands for an empty CDATA section while XML is read: oned keeps it, and leaves out an element in which there is nothing at all.
+_EMPTY = "\ue000"
+
+
 class TemplateError(ValueError):
     """The text is not a template; the message is oned's, without the ``Parse error: `` in front."""
 
@@ -140,15 +144,15 @@ class Template:
     @classmethod
     def from_xml(cls, text: str) -> Template:
         try:
-            root = ElementTree.fromstring(text)
+            root = ElementTree.fromstring(text.replace("<![CDATA[]]>", _EMPTY))
         except ElementTree.ParseError:
             raise TemplateError("XML Template malformed.") from None
         pairs: list[tuple[str, Value]] = []
         for node in root:
             if len(node):
-                pairs.append((node.tag.upper(), {c.tag.upper(): (c.text or "") for c in node}))
-            else:
-                pairs.append((node.tag.upper(), node.text or ""))
+                pairs.append((node.tag.upper(), {c.tag.upper(): c.text.replace(_EMPTY, "") for c in node if c.text}))
+            elif node.text:
+                pairs.append((node.tag.upper(), node.text.replace(_EMPTY, "")))
         return cls(pairs)
 
     # -- text ---------------------------------------------------------------------------------------------------

@@ -4,18 +4,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
-import yaml
-
 from tests.contract import contract_target as targets
 from tests.contract.contract_run import PREFIX
+from tests.fixtures.plays import run_play
 
-ROOT = Path(__file__).resolve().parents[2]
 HOSTS = ("local", "shipped")
 Task = tuple[str, dict[str, t.Any], dict[str, t.Any]]  # module, options, keywords of the task
 
@@ -50,32 +45,8 @@ def play(target: targets.Target, folder: Path, tasks: list[Task], *arguments: st
         }
     )
     connection = {"endpoint": target.a.endpoint, "oneflow_endpoint": target.a.oneflow, "auth_file": str(auth), **target.a.tls}
-    content = {
-        "name": "Run everything on both paths",
-        "hosts": "all",
-        "gather_facts": False,
-        "tasks": steps,
-        "module_defaults": {"group/oneflower.federation.opennebula": connection},
-    }
-    (folder / "play.yml").write_text(yaml.safe_dump([content], sort_keys=False, allow_unicode=True))
-    (folder / "ansible.cfg").write_text("[defaults]\nretry_files_enabled = false\n")
-    inventory = folder / "hosts"
-    inventory.write_text("".join(f"{host} ansible_connection={host} prefix={PREFIX}{host}-\n" for host in HOSTS))
-    environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith(("ONE", "ANSIBLE", "CONTRACT"))},
-        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build/collections"),
-        "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests/unit/opennebula/connection"),
-        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
-        "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
-        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-        "ANSIBLE_PIPELINING": "1",
-        "ANSIBLE_INJECT_INVOCATION": "1",
-        "NO_COLOR": "1",
-    }
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), str(folder / "play.yml"), *arguments]
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=600, check=False, stdin=subprocess.DEVNULL
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    hosts = [f"{host} ansible_connection={host} prefix={PREFIX}{host}-" for host in HOSTS]
+    done = run_play(folder, steps, hosts, connection, *arguments, ANSIBLE_INJECT_INVOCATION="1")
+    assert done.returncode == 0, done.stdout
     found = {host: json.loads((folder / f"{host}.json").read_text()) for host in HOSTS}
-    return {**found, "output": done.stdout + done.stderr}
+    return {**found, "output": done.stdout}

@@ -100,12 +100,12 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Target | No
     )
 
 
-def of_lab(zone: t.Any, **tls: t.Any) -> ZoneUnderTest:
+def of_lab(zone: t.Any, address: str = "127.0.0.1", **tls: t.Any) -> ZoneUnderTest:
     """A running lab zone as a zone under test."""
     scheme = "https" if zone.config.tls else "http"
     return ZoneUnderTest(
-        endpoint=f"{scheme}://127.0.0.1:{zone.ports['xmlrpc']}/RPC2",
-        oneflow=f"{scheme}://127.0.0.1:{zone.ports['oneflow']}",
+        endpoint=f"{scheme}://{address}:{zone.ports['xmlrpc']}/RPC2",
+        oneflow=f"{scheme}://{address}:{zone.ports['oneflow']}",
         username="oneadmin",
         password=lab.PASSWORD,
         vm_template=0,

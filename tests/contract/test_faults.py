@@ -9,6 +9,7 @@ import time
 import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import transport
 
+from lab.zone import harness as lab
 from tests.contract.contract_run import clients, until
 from tests.fixtures.stub import Stub, http, slowly
 
@@ -254,6 +255,159 @@ def test_dead_oned_and_wrong_password_are_told_apart(run, target, fault):
     fault(api="oned", kind="silent")
     dead = run("oneflow_service_info", timeout=TIMEOUT, fails=True)["error"]
     assert dead["kind"] == "authentication" and "does not answer" in dead["hint"] and "oned is down" in dead["hint"]
+
+
+def test_a_oneflow_of_another_oned_is_told_apart(run, fault):
+    fault(api="oneflow", kind="status", status=401, body="Invalid credentials")
+    refused = run("oneflow_service_info", fails=True)["error"]
+    assert refused["kind"] == "authentication" and "accepts them" in refused["hint"]
+
+
+# -- what was asked, and how often -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(target):
+    """Returns what zone a was asked since the last call, or since the test's beginning."""
+    requests = target.a.lab.faults.requests
+    requests.clear()
+
+    def read():
+        found = list(requests)
+        requests.clear()
+        return found
+
+    return read
+
+
+def _writes(requests):
+    reads = (".info", ".infoextended", ".version", ".raftstatus")
+    return [what for what in requests if not what.endswith(reads) and not what.startswith("oneflow GET")]
+
+
+def test_an_id_is_read_not_looked_for(run, target, name, asked):
+    """Neither the pool before nor the pool after a change, however many services there are."""
+    _template(run, name)
+    service = _service(run, name, target)
+    asked()
+    for options in ({}, {"mode": "640"}, {"roles": [{"name": "app", "cardinality": 2}]}, {"state": "absent"}):
+        run("oneflow_service", id=service["id"], **options)
+    run("oneflow_service_info", id=service["id"])
+    run("oneflow_template", id=987654, state="absent")
+    assert not {"oneflow GET /service", "oneflow GET /service_template"} & set(asked())
+
+
+def test_many_vms_take_few_calls(run, target, name, asked):
+    body = {"roles": [{"name": "app", "template_id": target.a.vm_template, "cardinality": 12}]}
+    run("oneflow_template", name=name("t"), template=body)
+    run("oneflow_service", name=name("s"), template_name=name("t"))
+    asked()
+    assert len(run("one_vm_info", service=name("s"))["vms"]) == 12
+    assert len(asked()) < 5
+
+
+def test_each_call_of_a_zone_goes_where_it_is_accepted(run, target, asked):
+    """Asked of the slave: writes of the pool go to the master, enabling to the zone itself."""
+    slave = target.b.lab.faults.requests
+    number = next(zone["id"] for zone in run("onezone_info", status=False)["zones"] if zone["endpoint"] == target.b.endpoint)
+    slave.clear()
+    assert run("onezone", zone=target.b, id=number, attributes={"A": 1})["changed"]
+    assert "oned one.zone.update" in asked() and "oned one.zone.update" not in slave
+    assert run("onezone", zone=target.b, id=number, enabled=False)["changed"]
+    assert run("onezone", zone=target.b, id=number, enabled=True)["changed"]
+    assert "oned one.zone.enable" in slave and "oned one.zone.enable" not in asked()
+
+
+@pytest.mark.parametrize("module", ["oneflow_template", "oneflow_service"])
+@pytest.mark.parametrize(
+    ("call", "option"), [("rename", {"new_name": "x"}), ("chmod", {"mode": "604"}), ("chown", {"owner": "alice"})]
+)
+def test_a_success_that_changed_nothing_is_an_error(run, target, fault, name, module, call, option):
+    number = _template(run, name)["template"]["id"] if module == "oneflow_template" else _service(run, name, target)["id"]
+    option = {key: name(value) if key == "new_name" else value for key, value in option.items()}
+    fault(api="oned", match=f"document.{call}", kind="lie")
+    lied = run(module, id=number, fails=True, **option)
+    assert "although the server reported success" in lied["msg"] and lied["changed"] is False
+    target.a.lab.faults.rules.clear()
+    assert run(module, id=number, **option)["changed"]
+    assert run(module, id=number, **option)["changed"] is False
+
+
+def test_attributes_that_were_not_written(run, target, fault, name):
+    vm = _service(run, name, target)["roles"][0]["nodes"][0]["vm_id"]
+    fault(api="oned", match="vm.update", kind="lie")
+    assert "although the server reported success" in run("one_vm_attributes", vm_id=vm, attributes={"A": "x"}, fails=True)["msg"]
+
+
+# -- states of a service ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def force(target):
+    """Puts a service into a state in which it stays."""
+
+    def put(number, state, *errors):
+        status, answer = lab.admin(target.a.lab, "POST", "/service-state", {"id": number, "state": state, "errors": errors})
+        assert status < 300, answer
+
+    return put
+
+
+@pytest.mark.parametrize("state", ["FAILED_DEPLOYING_NETS", "FAILED_UNDEPLOYING_NETS", "FAILED_SCALING"])
+def test_every_failed_state_ends_the_wait(run, target, name, force, state):
+    number = _service(run, name, target)["id"]
+    force(number, state, "the first reason", "the second reason")
+    failed = run("oneflow_service", id=number, fails=True)
+    assert failed["error"]["kind"] == "failed_state" and state in failed["msg"]
+    assert "the first reason | the second reason" in failed["msg"], "every line of the log"
+
+
+@pytest.mark.parametrize(
+    "state", ["RUNNING", "WARNING", "HOLD", "COOLDOWN", "DEPLOYING", "SCALING", "FAILED_DEPLOYING", "FAILED_UNDEPLOYING_NETS"]
+)
+def test_absent_from_every_state(run, target, name, force, asked, state):
+    number = _service(run, name, target)["id"]
+    force(number, state)
+    assert run("oneflow_service", id=number, state="absent", check=True)["changed"]
+    asked()
+    gone = run("oneflow_service", id=number, state="absent")
+    assert gone["changed"] and gone["service"] is None and len(_writes(asked())) == 1
+    assert run("oneflow_service", id=number, state="absent")["changed"] is False
+
+
+def test_what_is_done_counts_as_none(run, target, name, force):
+    number = _service(run, name, target)["id"]
+    force(number, "DONE")
+    new = run("oneflow_service", name=name("s"), template_name=name("t"))
+    assert new["changed"] and new["service"]["id"] != number
+    force(number, "RUNNING")
+
+
+def test_vms_that_a_removal_left_are_named(run, target, vm_fault, name):
+    service = _service(run, name, target)
+    vm = service["roles"][0]["nodes"][0]["vm_id"]
+    vm_fault("leak")
+    gone = run("oneflow_service", id=service["id"], state="absent")
+    assert gone["changed"] and f"VMs of it still exist: {vm}" in gone["_warnings"][0]
+    clients(target.a)[0].call("vm.action", "terminate-hard", vm)
+
+
+def test_a_driver_failure_is_told_in_the_words_of_oned(run, target, name):
+    run("oneflow_template", name=name("t"), template=_gated_body(target))
+    failures = target.a.lab.one.vms.failures
+    failures.append({"step": "boot", "match": "", "times": 1, "error": "DEPLOY: no such kernel"})
+    assert "DEPLOY: no such kernel" in run("oneflow_service", name=name("s"), template_name=name("t"), fails=True)["msg"]
+    failures.clear()
+
+
+def test_recovery_without_waiting_ends_once_the_server_took_it_on(run, target, vm_fault, name):
+    """The next task would take the old failure, which the first readings still show, for a new one."""
+    run("oneflow_template", name=name("t"), template=_gated_body(target))
+    vm_fault("boot")
+    run("oneflow_service", name=name("s"), template_name=name("t"), fails=True)
+    begun = run("oneflow_service", name=name("s"), on_failed="recover", wait=False)
+    assert begun["changed"] and not begun["service"]["state"].startswith("FAILED")
+    assert run("oneflow_service", name=name("s"))["service"]["state"] == "RUNNING"
 
 
 def test_nobody_listens(run, target):

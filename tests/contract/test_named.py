@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from lab.zone import harness as lab
 from tests.contract import contract_target as targets
 from tests.contract.contract_run import PREFIX, clients, guarded, snapshot
 
@@ -22,20 +24,20 @@ HERE = "tests/contract"
 def suite(found, folder, *arguments, **variables):
     """The outcomes of the suite in a process of its own: {name of a test: passed, skipped or failed}."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("CONTRACT", "ONE"))}
-    for letter, zone in (("A", found.a), ("B", found.b)):
+    for letter, zone in zip("AB", found.all(), strict=False):
         environment[f"CONTRACT_{letter}_ENDPOINT"], environment[f"CONTRACT_{letter}_ONEFLOW"] = zone.endpoint, zone.oneflow
     environment |= {
         "CONTRACT_A_USERNAME": found.a.username,
         "CONTRACT_A_PASSWORD": found.a.password,
         "CONTRACT_A_VM_TEMPLATE": "0",
         "CONTRACT_A_NETWORK": "0",
-        "CONTRACT_SECOND_USERNAME": found.second[0],
-        "CONTRACT_SECOND_PASSWORD": found.second[1],
         "CONTRACT_WAIT": "30",
         "CONTRACT_INTERVAL": "0.05",
         "CONTRACT_MANY": "20",
         **variables,
     }
+    if found.second:
+        environment |= {"CONTRACT_SECOND_USERNAME": found.second[0], "CONTRACT_SECOND_PASSWORD": found.second[1]}
     result = folder / "result.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={result}", *arguments]
     done = subprocess.run(
@@ -93,3 +95,16 @@ def test_what_is_left_behind_or_lost_is_noticed(tmp_path):
             damage()
             with pytest.raises(AssertionError, match="gone or renamed|not as before.*forgotten"):
                 next(guard)
+
+
+def test_a_stock_installation(tmp_path):
+    """Its OneFlow listens where OpenNebula's documentation says, and no zone names it."""
+    address = f"127.{secrets.randbelow(250) + 2}.{secrets.randbelow(250) + 2}.1"
+    listen = {api: [address, port] for api, port in (("xmlrpc", 0), ("oneflow", 2474), ("onegate", 0), ("admin", 0))}
+    with lab.running(lab.config(tmp_path, "OpenNebula", role="standalone", timings=targets.TIMINGS, listen=listen)) as (_, (zone,)):
+        found = targets.Target("named", targets.of_lab(zone, address=address), None, None)
+        done, outcomes = suite(
+            found, tmp_path, f"{HERE}/test_credentials.py", f"{HERE}/test_services.py", "-k", "endpoint or network"
+        )
+        assert done.returncode == 0, done.stdout
+        assert outcomes["test_oneflow_endpoint_of_the_zone[named]"] == outcomes["test_a_network_of_its_own[named]"] == "passed"

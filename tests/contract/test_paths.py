@@ -8,8 +8,9 @@ import re
 
 import pytest
 
-from tests.contract.contract_play import ROOT, play
+from tests.contract.contract_play import HOSTS, play
 from tests.contract.contract_run import PREFIX
+from tests.fixtures.plays import ROOT
 
 pytestmark = pytest.mark.once
 SECRET = "s3cret-in-a-play"
@@ -32,7 +33,6 @@ def tasks(target) -> list[tuple[str, dict, dict]]:
     name = '{{ prefix }}a "b" ü'
     service = {"name": name, "template_name": name, "wait_interval": target.interval, "wait_timeout": target.wait}
     vm = "{{ r2.service.roles[0].nodes[0].vm_id }}"
-    # The unit tests run more of them this way; here, each module and each kind of result once.
     return [
         ("oneflow_template", {"name": name, "template": body, "mode": "0640"}, {"check_mode": True, "diff": True}),
         ("oneflow_template", {"name": name, "template": body, "mode": "0640"}, {"diff": True}),
@@ -50,6 +50,11 @@ def tasks(target) -> list[tuple[str, dict, dict]]:
         ("onezone_info", {"id": 0, "username": "oneadmin", "password": f"wrong-{SECRET}"}, {}),
         ("oneflow_service", {**service, "state": "absent"}, {"diff": True}),
         ("oneflow_template", {"name": name, "state": "absent"}, {"diff": True}),
+        ("oneflow_service", {"wait": "perhaps", "name": name}, {}),
+        ("onezone_info", {"unknown_option": 1, "password": f"other-{SECRET}"}, {}),
+        ("onezone_info", {"id": 0}, {"environment": {"ONE_USERNAME": "oneadmin", "ONE_PASSWORD": f"wrong-{SECRET}"}}),
+        ("onezone", {"id": 0, "attributes": {"API_PASSWORD": SECRET, "1A": "x"}}, {}),
+        ("one_vm_attributes", {"vm_id": 0, "attributes": {"API_TOKEN": SECRET, "A-B": "x"}}, {}),
     ]
 
 
@@ -84,13 +89,14 @@ def test_every_module_gives_the_same_on_both_paths(results):
 def test_the_plays_did_what_they_should(results, target):
     names = [module for module, *_ in tasks(target)]
     assert set(names) == {path.stem for path in (ROOT / "plugins/modules").glob("one*.py")}, "every module is in the play"
-    for host in ("local", "shipped"):
+    for host in HOSTS:
         found = results[host]
-        assert [number for number, result in enumerate(found) if result.get("failed")] == [4, 13]
+        assert [number for number, result in enumerate(found) if result.get("failed")] == [4, 13, 16, 17, 18, 19, 20]
         changed = [number for number, result in enumerate(found) if result.get("changed")]
         assert changed == [0, 1, 2, 3, 8, 10, 11, 14, 15]
         assert found[2]["service"]["state"] == "RUNNING" and len(found[3]["service"]["roles"][0]["nodes"]) == 2
-        assert "did you mean roles?" in found[4]["msg"] and found[13]["error"]["kind"] == "authentication"
+        assert "did you mean roles?" in found[4]["msg"]
+        assert [found[number]["error"]["kind"] for number in (13, 18, 19, 20)] == ["authentication"] * 2 + ["invalid_request"] * 2
 
 
 def test_nothing_secret_is_shown_or_returned(results, target):

@@ -144,6 +144,13 @@ def test_blanks_go_and_empty_elements_stay(zone):
     assert "<V><A><![CDATA[x]]></A><B><![CDATA[]]></B></V>" in text
 
 
+def test_an_empty_element_of_xml_is_left_out(zone):
+    vm = zones.one(zone, "one.template.instantiate", 0, "x")
+    zones.one(zone, "one.vm.update", vm, "<T><E></E><F><![CDATA[]]></F><V><A></A><B><![CDATA[]]></B></V></T>", 0)
+    text = zones.one(zone, "one.vm.info", vm)
+    assert "<USER_TEMPLATE><F><![CDATA[]]></F><V><B><![CDATA[]]></B></V></USER_TEMPLATE>" in text
+
+
 # -- networks -------------------------------------------------------------------------------------------------------
 
 
