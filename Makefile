@@ -73,6 +73,12 @@ bench-api: .venv/.test collection ## What a task on the OpenNebula APIs costs th
 bench-walkthrough: setup ## What the walkthrough takes on the lab, beside its critical path
 	@$(SUDO) .venv/bin/python benchmarks/walkthrough
 
+BASE ?= b8a0572
+ROUNDS ?= 3
+.PHONY: bench-beside
+bench-beside: setup ## What this checkout takes beside another revision: BASE=REVISION ROUNDS=NUMBER
+	@$(SUDO) .venv/bin/python benchmarks/beside --base $(BASE) --rounds $(ROUNDS)
+
 .PHONY: test
 test: .venv/.test setup ## All tests
 	@.venv/bin/python tests/run.py

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import frontends, hosts, image, network, processes, shell, topology
+from lab import build, frontends, hosts, image, network, processes, shell, topology
 from lab.topology import SITES
 
 
@@ -61,7 +61,7 @@ def down(_arguments: argparse.Namespace) -> None:
 
 
 def _mounts() -> set[str]:
-    """What is mounted below the lab's state."""
+    """Return what is mounted below the lab's state."""
     targets = (row.split()[1] for row in Path("/proc/mounts").read_text().splitlines())
     return {target for target in targets if target.startswith(f"{topology.STATE}/")}
 
@@ -77,7 +77,7 @@ def status(_arguments: argparse.Namespace) -> None:
 
 
 def _way_into(host: str) -> list[str]:
-    """What runs the rest of a command line in a host. Router, controller, lines and LANs are namespaces and nothing more."""
+    """Return what runs the rest of a command line in a host. Router, controller, lines and LANs are namespaces and nothing more."""
     init = hosts.leader(host)
     if init:
         return ["nsenter", "-t", str(init), "-a"]
@@ -92,7 +92,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
 
 def console(arguments: argparse.Namespace) -> None:
-    """A root shell with a terminal of the host's own, as a login on its console gives."""
+    """Open a root shell with a terminal of the host's own, as a login on its console gives."""
     way = _way_into(arguments.host)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise shell.LabError(f"console needs a terminal; for one command: python -m lab exec {arguments.host} COMMAND")
@@ -161,7 +161,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     command("deps", lambda _a: image.install_packages(), "install the Debian packages that the lab needs")
-    command("image", lambda _a: image.build(), "build the images that are missing")
+    command("image", lambda _a: build.build(), "build the images that are missing")
     command("clean", lambda _a: image.clean(), "remove the image cache")
     command("up", up, "start the lab").add_argument("--no-zones", action="store_true", help="gateways and networks only")
     command("down", down, "stop the lab and leave nothing behind")

@@ -22,7 +22,7 @@ def folder(site: Site) -> Path:
 
 
 def credentials() -> Path:
-    """The zones' shared `user:password`, made once per lab."""
+    """Return the file with the zones' shared `user:password`, made once per lab."""
     file = topology.STATE / "one_auth"
     if not file.exists():
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -32,7 +32,7 @@ def credentials() -> Path:
 
 
 def configuration(site: Site) -> dict:
-    """What lab.zone is told."""
+    """Return the configuration file of lab.zone, as a dictionary."""
     return {
         "name": site.zone,
         "zone_id": site.zone_id,
@@ -67,7 +67,7 @@ def running(site: Site) -> bool:
 
 
 def start(site: Site) -> bool:
-    """Start a zone's server, unless it runs; False where it did. Returns when all its ports answer."""
+    """Start a zone's server, and return when all its ports answer; False where it ran already."""
     if running(site):
         return False
     place = folder(site)

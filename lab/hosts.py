@@ -42,7 +42,7 @@ def _supervisor(host: str) -> int:
 
 
 def leader(host: str) -> int:
-    """Process id of the host's init as this machine sees it, or 0."""
+    """Return the process id of the host's init as this machine sees it, or 0."""
     pid = _supervisor(host)
     for _depth in range(4):  # nsrun, or systemd-run and what it became -> systemd-nspawn -> init
         if not pid:
@@ -143,13 +143,13 @@ GROUPS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup", 
 
 
 def groups(host: str = "*") -> list[Path]:
-    """The control groups of a host, or of all."""
+    """Return the control groups of a host, or of all."""
     name = f"lab-{topology.NAME}-{host}"
     return sorted({group for place in GROUPS for form in (name, f"{name}.scope") for group in Path(place).glob(form)})
 
 
 def with_groups() -> set[str]:
-    """Hosts that have a control group, whether or not anything else is known of them."""
+    """Return the hosts that have a control group, whether or not anything else is known of them."""
     return {group.name.removesuffix(".scope").removeprefix(f"lab-{topology.NAME}-") for group in groups()}
 
 
@@ -203,7 +203,7 @@ def wait_for_port(host: str, port: int, timeout: float = BOOT_TIMEOUT_S) -> None
 
 
 def keys() -> Path:
-    """Folder with the controller's key and the known host keys."""
+    """Return the folder with the controller's key and the known host keys."""
     place = topology.STATE / "ssh"
     _key(place / "id_ed25519", "lab")
     return place
@@ -218,7 +218,7 @@ def _key(file: Path, comment: str) -> None:
 
 
 def _ssh_config() -> None:
-    """Keep a configuration with which root's ssh on this machine reaches every managed host by name."""
+    """Write a configuration with which root's ssh on this machine reaches every managed host by name."""
     place = keys()
     (place / "connections").mkdir(exist_ok=True)
     dial = f"nsenter --net={network.place(network.CONTROLLER)} {sys.executable} {topology.REPOSITORY / 'lab/dial.py'} %h %p"
@@ -233,7 +233,7 @@ def _ssh_config() -> None:
 
 
 def ssh_files(host: str, address: str) -> dict[str, bytes]:
-    """Files that let the controller in, with a host key that it knows beforehand."""
+    """Return files that let the controller in, with a host key that it knows beforehand."""
     place = keys()
     key = folder(host) / "host_key"
     _key(key, host)
@@ -259,7 +259,7 @@ def start_managed(host: str, address: str, image_name: str, *, binds: Sequence[t
 
 
 def management_address(host: str) -> str:
-    """A managed host's address on the management link; raises LabError for a host without one."""
+    """Return a managed host's address on the management link; raises LabError for a host without one."""
     try:
         return (folder(host) / "management").read_text()
     except OSError:
@@ -267,7 +267,7 @@ def management_address(host: str) -> str:
 
 
 def _scratch_address(host: str, number: int | None) -> str:
-    """The address with the wanted number, else the host's own, else a free one; raises LabError where it is taken."""
+    """Return the address with the wanted number, else the host's own, else a free one; raises LabError where it is taken."""
     taken = {file.read_text(): file.parent.name for file in topology.STATE.glob("hosts/*/management")}
     own = next((address for address, holder in taken.items() if holder == host), None)
     if number is None and own:

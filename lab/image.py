@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's images: a small Debian, and on top of it the Flower appliance as its role makes it.
+"""The lab's images: a small Debian, Flower's wheels, and where the appliance that lab/build.py makes of them is kept.
 
 All are folders in the cache, named by a hash of everything they are made from, the code that makes them included, and moved
 into place when complete.
@@ -63,6 +63,7 @@ APPLIANCE_SOURCES = (
     "roles/flower_appliance",
     "plugins/module_utils/appliance",
     "lab/appliance.yml",
+    "lab/build.py",
 )
 
 
@@ -81,7 +82,7 @@ def install_packages() -> None:
 
 @contextlib.contextmanager
 def lock() -> Iterator[None]:
-    """One builder at a time."""
+    """Hold the cache's lock: one builder at a time."""
     topology.CACHE.mkdir(parents=True, exist_ok=True)
     with open(topology.CACHE / "lock", "w", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -116,12 +117,11 @@ def wheels_path(suite: str = SUITE) -> Path:
 
 
 def appliance_path() -> Path:
-    parts = (base_path().name, wheels_path().name, _files_digest(APPLIANCE_SOURCES), _code(_build_appliance, _strip))
-    return topology.CACHE / f"appliance-{_digest(*parts)}"
+    return topology.CACHE / f"appliance-{_digest(base_path().name, wheels_path().name, _files_digest(APPLIANCE_SOURCES))}"
 
 
 def suite_of(image: str) -> str:
-    """The Debian release that an image is made of; raises LabError for an unknown image."""
+    """Return the Debian release that an image is made of; raises LabError for an unknown image."""
     known = {"base": SUITE, "flower-appliance": SUITE, **{f"base-{suite}": suite for suite in SUITES}}
     if image not in known:
         raise shell.LabError(f"there is no image {image!r}; there are {', '.join(known)}")
@@ -129,7 +129,7 @@ def suite_of(image: str) -> str:
 
 
 def layers(image: str) -> list[Path]:
-    """Folders of an image, topmost first, as overlayfs wants them; raises LabError for an unknown or missing one."""
+    """Return the folders of an image, topmost first, as overlayfs wants them; raises LabError for an unknown or missing one."""
     paths = [base_path(suite_of(image))]
     if image == "flower-appliance":
         paths.insert(0, appliance_path())
@@ -143,22 +143,12 @@ def ensure_base(suite: str) -> None:
     """Make the base image and the wheels of a Debian release where they are missing."""
     if not (base_path(suite).is_dir() and wheels_path(suite).is_dir()):
         with lock():
-            _build_base(suite)
-            _build_wheels(suite)
+            make_base(suite)
+            make_wheels(suite)
 
 
-def build() -> None:
-    """Make what is missing of the lab's own images. Where nothing is, another's build is not waited for."""
-    if all(path.is_dir() for path in (base_path(), wheels_path(), appliance_path())):
-        return
-    with lock():
-        _build_base(SUITE)
-        _build_wheels(SUITE)
-        _build_appliance()
-
-
-def _build(target: Path, what: str) -> Path | None:
-    """Fresh folder to build in, or None where the target is there."""
+def fresh_folder(target: Path, what: str) -> Path | None:
+    """Return a folder that does not exist yet, to build in, or None where the target is there."""
     if target.is_dir():
         return None
     shell.say(f"building {what}")
@@ -167,13 +157,14 @@ def _build(target: Path, what: str) -> Path | None:
     return unfinished
 
 
-def _finish(unfinished: Path, target: Path, started: float) -> None:
+def move_into_place(unfinished: Path, target: Path, started: float) -> None:
+    """Make a finished image known; `started` is when its build began, by the monotonic clock."""
     unfinished.rename(target)
     shell.say(f"built {target.name} in {time.monotonic() - started:.0f} s")
 
 
 def _sources(suite: str) -> str:
-    """This machine's own Debian package sources, one line each, for a release that need not be the machine's."""
+    """Return this machine's own Debian package sources, one line each, for a release that need not be the machine's."""
     form = "$(REPO_URI)|$(CODENAME)|$(COMPONENT)"
     lines = set()
     for line in shell.run("apt-get", "indextargets", "--format", form, "Identifier: Packages").splitlines():
@@ -187,9 +178,10 @@ def _sources(suite: str) -> str:
     return "\n".join(sorted(lines)) + "\n"
 
 
-def _build_base(suite: str) -> None:
+def make_base(suite: str) -> None:
+    """Make the base image of a Debian release where it is missing."""
     target = base_path(suite)
-    unfinished = _build(target, f"the base image (Debian {suite}, {len(GUEST_PACKAGES)} packages)")
+    unfinished = fresh_folder(target, f"the base image (Debian {suite}, {len(GUEST_PACKAGES)} packages)")
     if unfinished is None:
         return
     started = time.monotonic()
@@ -202,7 +194,7 @@ def _build_base(suite: str) -> None:
     finally:
         tar.unlink(missing_ok=True)
     _configure(unfinished)
-    _finish(unfinished, target, started)
+    move_into_place(unfinished, target, started)
 
 
 def _debootstrap(suite: str, tar: Path, scratch: Path) -> None:
@@ -233,7 +225,7 @@ def _debootstrap(suite: str, tar: Path, scratch: Path) -> None:
 
 
 def _configure(root: Path) -> None:
-    """What every lab host has: a user for Ansible, no waiting for DNS, the stand-in for one-context."""
+    """Give an image what every lab host has: a user for Ansible, no waiting for DNS, the stand-in for one-context."""
     shell.run("chroot", root, "useradd", "--create-home", "--shell", "/bin/bash", "ansible")
     sudoers = root / "etc/sudoers.d/ansible"
     sudoers.write_text("ansible ALL=(ALL) NOPASSWD: ALL\n")
@@ -273,14 +265,15 @@ def _configure(root: Path) -> None:
         path.symlink_to("/dev/null")
 
 
-def _build_wheels(suite: str) -> None:
+def make_wheels(suite: str) -> None:
+    """Download Flower's wheels for a Debian release where they are missing."""
     target = wheels_path(suite)
-    unfinished = _build(target, f"the wheelhouse ({', '.join(WHEELS)} for Python {SUITES[suite]})")
+    unfinished = fresh_folder(target, f"the wheelhouse ({', '.join(WHEELS)} for Python {SUITES[suite]})")
     if unfinished is None:
         return
     started = time.monotonic()
     _download(SUITES[suite], unfinished)
-    _finish(unfinished, target, started)
+    move_into_place(unfinished, target, started)
 
 
 def _download(python: str, place: Path) -> None:
@@ -305,37 +298,6 @@ def _download(python: str, place: Path) -> None:
     )
     if done.returncode:
         raise shell.LabError(f"pip download: {done.stderr.strip()[-2000:]}")
-
-
-def _build_appliance() -> None:
-    from lab import hosts
-
-    target = appliance_path()
-    unfinished = _build(target, "the appliance image (roles/flower_appliance on a fresh host)")
-    if unfinished is None:
-        return
-    started = time.monotonic()
-    name = "image-builder"
-    hosts.destroy(name)
-    try:
-        hosts.start_scratch(name, "base", binds=((wheels_path(), "/wheelhouse"),), number=hosts.BUILDER_NUMBER)
-        hosts.play(name, topology.REPOSITORY / "lab/appliance.yml")
-        hosts.stop(name)
-        _strip(hosts.upper(name))
-        shell.run("cp", "-a", hosts.upper(name), unfinished)
-    finally:
-        hosts.destroy(name)
-    _finish(unfinished, target, started)
-
-
-def _strip(layer: Path) -> None:
-    """Take away what belongs to the host that the image was made on."""
-    for leftover in ("etc/machine-id", "etc/hostname", "etc/hosts", "var/lib/dbus/machine-id"):
-        (layer / leftover).unlink(missing_ok=True)
-    for folder in ("home/ansible/.ansible", "home/ansible/.ssh", "var/log/journal", "tmp", "var/tmp", "run", "root/.cache"):
-        shutil.rmtree(layer / folder, ignore_errors=True)
-    for key in (layer / "etc/ssh").glob("ssh_host_*"):
-        key.unlink()
 
 
 def clean() -> None:

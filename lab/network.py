@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from lab import processes, shell, topology
@@ -14,6 +17,7 @@ from lab.topology import SITES, Site, namespace
 ROUTER, CONTROLLER = "inet", "mgmt"
 STATE = topology.STATE / "router"
 LINE_ENDS = ("gw", "inet")
+LINK_TIMEOUT_S = 20.0
 
 
 def place(host: str) -> Path:
@@ -21,7 +25,7 @@ def place(host: str) -> Path:
 
 
 def exists(host: str) -> bool:
-    """Whether a host has a namespace. What a killed `ip netns add` leaves is an ordinary file, and none."""
+    """Tell whether a host has a namespace. What a killed `ip netns add` leaves is an ordinary file, and none."""
     try:
         return place(host).stat().st_dev != place(host).parent.stat().st_dev
     except OSError:
@@ -37,9 +41,35 @@ def add(host: str) -> None:
 
 
 def interfaces(host: str) -> set[str]:
-    """Names of a host's network interfaces."""
+    """Return the names of a host's network interfaces."""
     lines = shell.run("ip", "-n", namespace(host), "-o", "link").splitlines()
     return {line.split(": ")[1].split("@")[0] for line in lines}
+
+
+def passing(host: str) -> set[str]:
+    """Return the names of a host's interfaces that pass frames: up, with a queue, and forwarding where they are a bridge's port."""
+    rows = json.loads(shell.run("ip", "-n", namespace(host), "-j", "-d", "link") or "[]")
+    return {
+        row["ifname"]
+        for row in rows
+        if row.get("operstate") == "UP"
+        and row.get("qdisc") != "noop"
+        and row.get("linkinfo", {}).get("info_slave_data", {}).get("state", "forwarding") == "forwarding"
+    }
+
+
+def wait_for_links(wanted: Mapping[str, Collection[str]]) -> None:
+    """Wait until the given interfaces of each host pass frames; raises LabError when one does not in time.
+
+    The kernel takes a cable into service some time after the command that switched it on. It drops what is sent before: the
+    loss of a first ARP request alone makes everything behind it wait for the next one, a second later.
+    """
+    deadline = time.monotonic() + LINK_TIMEOUT_S
+    for host, names in wanted.items():
+        while missing := set(names) - passing(host):
+            if time.monotonic() > deadline:
+                raise shell.LabError(f"{host} has no link on {', '.join(sorted(missing))} after {LINK_TIMEOUT_S:.0f} s")
+            time.sleep(0.01)
 
 
 def link(host: str, interface: str, other: str, other_interface: str, mac: str = "") -> None:
@@ -64,12 +94,12 @@ def link(host: str, interface: str, other: str, other_interface: str, mac: str =
 
 
 def switch(site: Site) -> str:
-    """The host that is nothing but the switch of a site's LAN."""
+    """Return the host that is nothing but the switch of a site's LAN."""
     return f"lan-{site.letter}"
 
 
 def line(site: Site) -> str:
-    """The host that is nothing but a site's WAN line, between gateway and router; it can be made slow."""
+    """Return the host that is nothing but a site's WAN line, between gateway and router; it can be made slow."""
     return f"line-{site.letter}"
 
 
@@ -97,10 +127,11 @@ def join_management(host: str, address: str, interface: str = "mgmt0") -> None:
 
 
 def build() -> None:
-    """Router, controller, lines, LANs, gateways' and front-ends' links."""
+    """Build the router, the controller, the lines, the LANs, and the links of gateways and front-ends; all pass frames then."""
     add_bridge(CONTROLLER, "management", f"addr replace {topology.MANAGEMENT}.1/24 dev management")
     add(ROUTER)
     shell.inside(ROUTER, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0")
+    links: dict[str, set[str]] = {CONTROLLER: {"management"}, ROUTER: set()}
     for site in SITES:
         add_bridge(switch(site), "lan")
         add_bridge(line(site), "line")
@@ -124,6 +155,12 @@ def build() -> None:
             f"route replace default via {site.wan_router}",
         )
         run_line(site)
+        links[CONTROLLER] |= {site.gateway, site.front_end}
+        links[ROUTER].add(wan)
+        links[switch(site)] = {"gw", "fe"}
+        links[site.gateway] = {"mgmt0", "lan", "wan"}
+        links[site.front_end] = {"mgmt0", "lan"}
+    wait_for_links(links)
     if not (STATE / "dynamic").exists():  # written last
         load_router(topology.DYNAMIC_ADDRESSES[0])
 
@@ -138,6 +175,7 @@ def run_line(site: Site) -> None:
         _line_with_netem(line(site), milliseconds)
     else:
         _line_without_netem(line(site), milliseconds, STATE / f"delay-{site.letter}.process")
+    wait_for_links({line(site): LINE_ENDS})
 
 
 def _join(host: str) -> None:
@@ -145,7 +183,7 @@ def _join(host: str) -> None:
 
 
 def _line_with_netem(host: str, milliseconds: float) -> None:
-    """Each end delays what leaves by it, so both directions are slow. No test here runs this: the kernels at hand lack netem."""
+    """Let each end delay what leaves by it, so both directions are slow. No test here runs this: the kernels at hand lack netem."""
     _join(host)
     for end in LINE_ENDS:
         if milliseconds:
@@ -155,7 +193,7 @@ def _line_with_netem(host: str, milliseconds: float) -> None:
 
 
 def _line_without_netem(host: str, milliseconds: float, file: Path) -> None:
-    """A bridge, or a process of ours between the two ends."""
+    """Join the two ends with a bridge, or with a process of ours that delays."""
     held = processes.recall(file)
     if held and milliseconds == _delayed(held):
         return
@@ -181,7 +219,7 @@ def _line_without_netem(host: str, milliseconds: float, file: Path) -> None:
 
 
 def _delayed(pid: int) -> float:
-    """The delay that a process of ours makes."""
+    """Return the delay in milliseconds that a process of ours makes, or 0 where it has ended."""
     try:
         return float(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-2])
     except (OSError, IndexError, ValueError):
@@ -189,7 +227,7 @@ def _delayed(pid: int) -> float:
 
 
 def netem(host: str) -> bool:
-    """Whether this kernel can delay packets itself."""
+    """Tell whether this kernel can delay packets itself."""
     if not shutil.which("tc"):
         return False
     shell.inside(host, "tc", "qdisc", "add", "dev", "lo", "root", "netem", check=False)
@@ -200,7 +238,7 @@ def netem(host: str) -> bool:
 
 
 def load_router(dynamic_address: str) -> None:
-    """(Re)load the router's rules, with the faults that are in force."""
+    """Load the router's rules, with the faults that are in force."""
     STATE.mkdir(parents=True, exist_ok=True)
     rules = tuple(rule for file in sorted(STATE.glob("fault-*")) for rule in file.read_text().splitlines())
     shell.inside(ROUTER, "nft", "-f", "-", text_in=router_rules(dynamic_address, rules))
@@ -215,7 +253,7 @@ def load_router(dynamic_address: str) -> None:
 
 
 def router_rules(dynamic_address: str, faults: tuple[str, ...] = ()) -> str:
-    """The Internet between the sites: stateful, forgetful, without private addresses, open only to the hub's tunnel port."""
+    """Return the router's rules: stateful, forgetful, without private addresses, open only to the hub's tunnel port."""
     hub = topology.HUB
     translated = ", ".join(f'"wan-{site.letter}"' for site in SITES if site.translated)
     fault_lines = "\n    ".join(faults)
@@ -279,6 +317,6 @@ def remove(host: str) -> None:
 
 
 def all_hosts() -> list[str]:
-    """Every lab host that has a namespace."""
+    """Return every lab host that has a namespace."""
     prefix = f"{topology.NAME}-"
     return sorted(path.name.removeprefix(prefix) for path in Path("/run/netns").glob(f"{prefix}*"))

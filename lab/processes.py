@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def _stat(pid: int) -> list[str]:
-    """Fields of /proc/PID/stat from the state on, or [] where there is no such process (or only its remains)."""
+    """Return the fields of /proc/PID/stat from the state on, or [] where there is no such process (or only its remains)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (OSError, IndexError):
@@ -22,7 +22,7 @@ def _stat(pid: int) -> list[str]:
 
 
 def started_at(pid: int) -> str:
-    """Start time of a process in clock ticks since boot, or "" where there is none."""
+    """Return the start time of a process in clock ticks since boot, or "" where there is none."""
     fields = _stat(pid)
     return fields[19] if fields else ""
 
@@ -40,7 +40,7 @@ def remember(file: Path, pid: int) -> None:
 
 
 def recall(file: Path) -> int:
-    """The process written down in `file`, or 0 where it has ended."""
+    """Return the process written down in `file`, or 0 where it has ended."""
     try:
         pid, started = file.read_text().split()
     except (OSError, ValueError):
@@ -58,7 +58,7 @@ def every() -> list[int]:
 
 
 def children(pid: int) -> list[int]:
-    """Its children, oldest first."""
+    """Return its children, oldest first."""
     found: list[int] = []
     try:
         for file in Path(f"/proc/{pid}/task").glob("[0-9]*/children"):
@@ -69,7 +69,7 @@ def children(pid: int) -> list[int]:
 
 
 def ancestors() -> set[int]:
-    """This process and those that it came from."""
+    """Return this process and those that it came from."""
     found, pid = set(), os.getpid()
     while pid and pid not in found:
         found.add(pid)
@@ -79,7 +79,7 @@ def ancestors() -> set[int]:
 
 
 def gone(pid: int, timeout: float) -> bool:
-    """Wait until a process has ended; whether it has."""
+    """Wait until a process has ended; return whether it has."""
     deadline = time.monotonic() + timeout
     while started_at(pid):
         if time.monotonic() > deadline:
@@ -111,7 +111,7 @@ def terminate(pid: int, timeout: float = 10.0) -> None:
 
 
 def in_groups(groups: Iterable[Path]) -> list[int]:
-    """Processes in control groups and the groups below them."""
+    """Return the processes in control groups and the groups below them."""
     found: list[int] = []
     for group in groups:
         for file in group.rglob("cgroup.procs"):
@@ -123,7 +123,7 @@ def in_groups(groups: Iterable[Path]) -> list[int]:
 
 
 def in_namespaces(paths: Iterable[Path]) -> list[int]:
-    """Processes in network namespaces, but neither this one nor those it came from."""
+    """Return the processes in network namespaces, but neither this one nor those it came from."""
     wanted = {(found.st_dev, found.st_ino) for found in (path.stat() for path in paths)}
     own = ancestors()
     found = []

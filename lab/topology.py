@@ -73,7 +73,7 @@ HUB = SITES[0]
 
 
 def site(letter: str) -> Site:
-    """The site of a letter; raises ValueError with the known ones."""
+    """Return the site of a letter; raises ValueError with the known ones."""
     for candidate in SITES:
         if candidate.letter == letter:
             return candidate
@@ -81,10 +81,10 @@ def site(letter: str) -> Site:
 
 
 def namespace(host: str) -> str:
-    """Name of a host's network namespace."""
+    """Return the name of a host's network namespace."""
     return f"{NAME}-{host}"
 
 
 def vm(letter: str, vm_id: int) -> str:
-    """Lab host that is a VM of a zone."""
+    """Return the lab host that is a VM of a zone."""
     return f"vm-{letter}-{vm_id}"

@@ -77,7 +77,7 @@ class Lab:
         return json.loads(self.report_path.read_text())
 
     def verified_within(self, seconds: float) -> float:
-        """Seconds until the verification passes; fails when it does not in time."""
+        """Return the seconds until the verification passes; fails when it does not in time."""
         started = time.monotonic()
         output = ""
         while time.monotonic() - started < seconds:
@@ -88,7 +88,7 @@ class Lab:
 
 
 def changes(output: str) -> dict[str, int]:
-    """Changed tasks per host, from the recap."""
+    """Return the changed tasks per host, from the recap."""
     recap = output[output.rindex("PLAY RECAP") :]
     return {host: int(count) for host, count in re.findall(r"^(\S+) .*changed=(\d+)", recap, flags=re.MULTILINE)}
 

@@ -11,7 +11,7 @@ CGROUPS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup",
 
 
 def _processes(name: str, namespaces: set[int]) -> set[str]:
-    """Processes that are in the lab's namespaces or were started with one of its paths; tests and their children excepted."""
+    """Return the processes that are in the lab's namespaces or were started with one of its paths; tests and their children excepted."""
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -25,7 +25,7 @@ def _processes(name: str, namespaces: set[int]) -> set[str]:
 
 
 def traces(name: str) -> dict[str, set[str]]:
-    """Everything of the lab `name` on this machine, by kind; and the machine's own nft tables, which no lab may touch."""
+    """Return everything of the lab `name` on this machine, by kind; and the machine's own nft tables, which no lab may touch."""
     namespaces = list(Path("/run/netns").glob(f"{name}-*"))
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
     return {
@@ -39,5 +39,5 @@ def traces(name: str) -> dict[str, set[str]]:
 
 
 def left_by(name: str, before: dict[str, set[str]]) -> dict[str, set[str]]:
-    """What there is of a lab beyond what there was `before`; empty when it left nothing."""
+    """Return what there is of a lab beyond what there was `before`; empty when it left nothing."""
     return {kind: more for kind, found in traces(name).items() if (more := found - before.get(kind, set()))}

