@@ -22,6 +22,7 @@ from ansible_collections.oneflower.federation.plugins.plugin_utils.federation im
     report,
     variables,
 )
+from ansible_collections.oneflower.federation.plugins.plugin_utils.show import show
 
 # What the role verify registers on a host, and under which name the observation takes it.
 REGISTERED = {"service": "verify_service", "tunnel": "verify_tunnel", "probe": "verify_probe"}
@@ -99,9 +100,9 @@ class ActionModule(ActionBase):
         lines = [] if training or not rows else report.check_lines(rows)
         lines += [(line, True) for line in report.training_lines(training)] if training else []
         for line, right in [("", True), *lines] if lines else []:
-            self._display.display(line, color=None if right else "red")
+            show(line, color=None if right else "red")
         for line in report.finding_lines(told):
-            self._display.display(line, color="red")
+            show(line, color="red")
 
 
 def _write(path: str, text: str) -> None:

@@ -6,7 +6,8 @@
 On a local connection the module's backend runs here, in the controller's process, and nothing is copied or started; on any
 other connection, with become, or with async, the module of the same name is shipped as usual.
 
-plugins/action has a link to this file for every module; the name under which it is loaded says which backend it runs.
+plugins/action has the same few lines for every module; the name of the file says which backend it runs. (Links would do, but
+antsibull-docs takes a linked action plugin for a renamed module.)
 """
 
 from __future__ import annotations
@@ -35,17 +36,21 @@ except ImportError:  # cores that mark trusted text instead need no marking of u
         return value
 
 
-_HERE = "opennebula_action"
-_NAME = __name__.rpartition(".")[2]
-# Ansible imports this before it forks a worker for every zone: none of them imports the backend or reads the system's CAs again.
-BACKEND: t.Any = importlib.import_module(f"{runner.__package__}.backends.{_NAME}") if _NAME != _HERE else None
+# Ansible imports this before it forks a worker for every zone: none of them reads the system's CAs again.
 with contextlib.suppress(OSError):
     tls_context(True, None)
 
 
-class ActionModule(ActionBase):
-    """The action plugin of the module whose name the file was loaded under."""
+def action_named(name: str) -> type[OpenNebulaAction]:
+    """Return the action plugin of the module whose name `name` ends with; the backend is imported before workers are forked."""
+    backend = importlib.import_module(f"{runner.__package__}.backends.{name.rpartition('.')[2]}")
+    return type("ActionModule", (OpenNebulaAction,), {"BACKEND": backend, "__module__": name})
 
+
+class OpenNebulaAction(ActionBase):
+    """What all of them do; `BACKEND` is the module's."""
+
+    BACKEND: t.Any = None
     TRANSFERS_FILES = False
     _requires_connection = False
     _supports_check_mode = True
@@ -73,7 +78,7 @@ class ActionModule(ActionBase):
 
     def _in_process(self, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:
         """Do what AnsibleModule does around a module: validate, run, remove secrets."""
-        validator = ArgumentSpecValidator(runner.argument_spec(BACKEND), **BACKEND.RULES)
+        validator = ArgumentSpecValidator(runner.argument_spec(self.BACKEND), **self.BACKEND.RULES)
         validation = validator.validate(plain(self._task.args))
         params = validation.validated_parameters
         secrets: set[str] = set(validation._no_log_values)
@@ -85,7 +90,7 @@ class ActionModule(ActionBase):
             warnings: list[str] = []
         else:
             result, warnings, more = runner.execute(
-                BACKEND,
+                self.BACKEND,
                 params,
                 check_mode=self._task.check_mode,
                 diff=self._task.diff,

@@ -26,7 +26,6 @@ def client(gate):
         'a "quoted" [x] \\ <&> value',
         "0.91,0.20,0.01",
         "häh",
-        "",
     ],
 )
 def test_values_survive_what_onegate_does_to_updates(gate, client, value):
@@ -114,3 +113,12 @@ def test_a_vm_outside_of_a_service_is_told_from_other_refusals(gate, client):
         stranger.service()
     assert not isinstance(caught.value, onegate.NoService)
     assert caught.value.code == 401
+
+    def test_what_became_empty_is_removed_and_not_sent_again_and_again(self, gate, client):
+        """oned drops empty elements, so an update with one changes nothing."""
+        publisher = publish.Publisher(client)
+        publisher.publish({"FL_RUN_ERROR": "broken", "FL_ROLE": "superlink"}, ready=False)
+        for _turn in range(2):
+            publisher.known = None
+            publisher.publish({"FL_RUN_ERROR": "", "FL_ROLE": "superlink"}, ready=False)
+        assert gate.attributes[12] == {"FL_ROLE": "superlink"}

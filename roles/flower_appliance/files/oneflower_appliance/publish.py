@@ -43,14 +43,14 @@ class Publisher:
         state = settings.YES if ready else settings.NO
         if not ready:
             self._ready(known, state)
-        changes = {
-            name: printable(value) for name, value in values.items() if value is not None and known.get(name) != printable(value)
-        }
+        # An update cannot carry an empty value (oned drops empty elements of XML), so such an attribute is absent.
+        wanted = {name: printable(value or "") for name, value in values.items()}
+        changes = {name: value for name, value in wanted.items() if value and known.get(name) != value}
         if changes:
             self._client.update(changes)
             known.update(changes)
-        for name, value in values.items():
-            if value is None and name in known:
+        for name, value in wanted.items():
+            if not value and name in known:
                 self._client.remove(name)
                 del known[name]
         if ready:
