@@ -32,7 +32,8 @@ options:
   attributes:
     description:
       - Attributes and their values. Values may contain quotes, line breaks and any printable character; a mapping is a
-        vector attribute. Booleans become C(YES) and C(NO). OpenNebula writes names in upper case.
+        vector attribute. Booleans become C(YES) and C(NO). OpenNebula writes names in upper case and takes outer blanks off
+        values. Names have letters, digits and underscores, and no digit at the beginning.
       - With O(state=absent) only the names count.
     type: dict
     required: true

@@ -41,7 +41,7 @@ options:
     description: URL of the zone's OneFlow, its attribute C(ONEFLOW_ENDPOINT).
     type: str
   attributes:
-    description: Other attributes of the zone. Those that are not named stay.
+    description: Other attributes of the zone. Those that are not named stay. Values whose names look secret are never shown.
     type: dict
     default: {}
   new_name:
