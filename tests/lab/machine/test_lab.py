@@ -406,7 +406,15 @@ def test_up_goes_on_where_a_killed_one_stopped():
 
 
 def test_links_pass_the_very_first_frame():
-    """Else its loss shows later: what waits for an ARP reply waits a second for the second request."""
+    """Else its loss shows later: what waits for an ARP reply waits a second for the second request.
+
+    One line has a bridge that listens for some seconds before it forwards: slow in the way that any link is on a busy machine.
+    """
+    lab("down")
+    slow = f"{NAME}-line-b"
+    subprocess.run(["ip", "netns", "add", slow], check=True)
+    bridge = ["link", "add", "line", "type", "bridge", "stp_state", "1", "forward_delay", "200"]
+    subprocess.run(["ip", "-n", slow, *bridge], check=True)
     try:
         assert one_frame("") == "64"
     finally:
