@@ -113,7 +113,7 @@ def run_pytest(stage: str) -> tuple[int, int]:
 
 
 def counted(result: Path, code: int) -> tuple[int, int]:
-    """Tests passed and failed in a JUnit file; a program that failed although none of its tests did counts as one failure."""
+    """Count tests passed and failed in a JUnit file; a program that failed although none of its tests did is one failure."""
     if not result.exists():
         return 0, 1
     suite = next(ElementTree.parse(result).getroot().iter("testsuite"))
@@ -123,7 +123,7 @@ def counted(result: Path, code: int) -> tuple[int, int]:
 
 
 def run_molecule(stage: str) -> tuple[int, int]:
-    """A scenario counts as one test, and every check that its verifier made as one more."""
+    """Count a scenario as one test, and every check that its verifier made as one more."""
     passed = failed = 0
     for scenario, told in SCENARIOS:
         print(f"--- {stage}: {' '.join([scenario, *told.values()])}", flush=True)

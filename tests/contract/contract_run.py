@@ -47,7 +47,7 @@ def snapshot(zone: targets.ZoneUnderTest) -> dict[tuple[str, str], str]:
 
 
 def settled(zone: targets.ZoneUnderTest, seconds: float = 10.0) -> dict[tuple[str, str], str]:
-    """A snapshot without anything of ours, as soon as there is one: a slave learns of the master's writes later."""
+    """Return a snapshot without anything of ours, as soon as there is one: a slave learns of the master's writes later."""
     end = time.monotonic() + seconds
     while True:
         found = snapshot(zone)
@@ -84,7 +84,7 @@ def purge(zone: targets.ZoneUnderTest, found: targets.Target, keep: tuple[str, .
 
 
 def guarded(found: targets.Target) -> Iterator[targets.Target]:
-    """Yields the target; afterwards nothing of ours may be there, and nothing else may be gone."""
+    """Yield the target; afterwards nothing of ours may be there, and nothing else may be gone."""
     before = {zone.endpoint: snapshot(zone) for zone in found.all()}
     yield found
     for zone in found.all():
@@ -135,7 +135,7 @@ def documents(zone: targets.ZoneUnderTest, *, with_zones: bool) -> dict[str, t.A
 
 
 def shape(value: t.Any, depth: int = 3) -> t.Any:
-    """The keys of a result, down to the depth; lists by their first element."""
+    """Return the keys of a result, down to the depth; lists by their first element."""
     if depth < 0:
         return None
     if isinstance(value, dict):

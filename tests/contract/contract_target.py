@@ -31,7 +31,7 @@ class ZoneUnderTest:
     lab: t.Any = None  # the running lab zone, for faults
 
     def connection(self) -> dict[str, t.Any]:
-        """The connection options of a task."""
+        """Return the connection options of a task."""
         options = {"endpoint": self.endpoint, "oneflow_endpoint": self.oneflow, **self.tls}
         return {**options, "username": self.username, "password": self.password}
 
@@ -81,7 +81,7 @@ def _zone(letter: str, environment: Mapping[str, str], default: ZoneUnderTest | 
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Target | None:
-    """The target that the environment names; None when it names none. Raises KeyError for an incomplete one."""
+    """Return the target that the environment names; None when it names none. Raises KeyError for an incomplete one."""
     if not environment.get("CONTRACT_A_ENDPOINT"):
         return None
     a = _zone("A", environment)
@@ -101,7 +101,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Target | No
 
 
 def of_lab(zone: t.Any, address: str = "127.0.0.1", **tls: t.Any) -> ZoneUnderTest:
-    """A running lab zone as a zone under test."""
+    """Return a running lab zone as a zone under test."""
     scheme = "https" if zone.config.tls else "http"
     return ZoneUnderTest(
         endpoint=f"{scheme}://{address}:{zone.ports['xmlrpc']}/RPC2",
@@ -117,7 +117,7 @@ def of_lab(zone: t.Any, address: str = "127.0.0.1", **tls: t.Any) -> ZoneUnderTe
 
 @contextlib.contextmanager
 def lab_federation(folder: Path, version: str, **more: t.Any) -> Iterator[Target]:
-    """A master and a slave, with a second user."""
+    """Start a master and a slave, with a second user."""
     with lab.running() as (runner, _):
         master = runner.start(lab.config(folder, "OpenNebula", 0, "master", version=version, timings=TIMINGS, **more))[0]
         scheme = "https" if master.config.tls else "http"

@@ -16,7 +16,7 @@ NAMES = ("ONE_XMLRPC", "ONEFLOW_URL", "ONE_USERNAME", "ONE_PASSWORD", "ONE_AUTH"
 
 @pytest.fixture
 def somebody(oned, target, monkeypatch):
-    """A user of its own with colons in the password; none of the variables is set."""
+    """Make a user of its own with colons in the password; none of the variables is set."""
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     number = oned.call("user.allocate", f"{PREFIX}user", COLONS, "core", [])

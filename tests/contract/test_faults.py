@@ -45,7 +45,7 @@ FAULTS = {
 
 @pytest.fixture
 def fault(target, monkeypatch):
-    """Adds a fault to zone a; all are taken away afterwards. The pauses between attempts are short."""
+    """Add a fault to zone a; all are taken away afterwards. The pauses between attempts are short."""
     monkeypatch.setattr(transport, "PAUSE", 0.02)
     yield lambda **rule: target.a.lab.faults.add(rule)
     target.a.lab.faults.rules.clear()
@@ -268,7 +268,7 @@ def test_a_oneflow_of_another_oned_is_told_apart(run, fault):
 
 @pytest.fixture
 def asked(target):
-    """Returns what zone a was asked since the last call, or since the test's beginning."""
+    """Return what zone a was asked since the last call, or since the test's beginning."""
     requests = target.a.lab.faults.requests
     requests.clear()
 
@@ -344,7 +344,7 @@ def test_attributes_that_were_not_written(run, target, fault, name):
 
 @pytest.fixture
 def force(target):
-    """Puts a service into a state in which it stays."""
+    """Put a service into a state in which it stays."""
 
     def put(number, state, *errors):
         status, answer = lab.admin(target.a.lab, "POST", "/service-state", {"id": number, "state": state, "errors": errors})

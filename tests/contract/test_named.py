@@ -22,7 +22,7 @@ HERE = "tests/contract"
 
 
 def suite(found, folder, *arguments, **variables):
-    """The outcomes of the suite in a process of its own: {name of a test: passed, skipped or failed}."""
+    """Return the outcomes of the suite in a process of its own: {name of a test: passed, skipped or failed}."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("CONTRACT", "ONE"))}
     for letter, zone in zip("AB", found.all(), strict=False):
         environment[f"CONTRACT_{letter}_ENDPOINT"], environment[f"CONTRACT_{letter}_ONEFLOW"] = zone.endpoint, zone.oneflow

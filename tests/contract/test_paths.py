@@ -63,7 +63,7 @@ def results(target, tmp_path_factory):
     return play(target, tmp_path_factory.mktemp("paths"), tasks(target))
 
 
-NUMBERS = ("fedlog_index", "id", "vm_id", "vm_ids", "timestamp", "registration_time", "service_id", "SERVICE_ID")
+NUMBERS = ("fedlog_index", "id", "selected", "vm_id", "vm_ids", "timestamp", "registration_time", "service_id", "SERVICE_ID")
 
 
 def normal(value, key=""):

@@ -24,7 +24,7 @@ def vm(target):
 
 @pytest.fixture(autouse=True)
 def quiet(run, vm):
-    """The VM has never been asked for a run."""
+    """Make sure that the VM has never been asked for a run."""
     yield
     run("one_vm_attributes", vm_id=vm, state="absent", attributes=dict.fromkeys([RUN_REQUEST, *DONE.format()]))
 
@@ -41,7 +41,7 @@ def publish(run, vm):
 
 @pytest.fixture
 def answered(requested, publish):
-    """Publishes these states of the run as soon as it is asked for, as the VM does, while the task follows it."""
+    """Publish these states of the run as soon as it is asked for, as the VM does, while the task follows it."""
     threads = []
 
     def start(*states):

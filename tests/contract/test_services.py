@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 
 import pytest
@@ -126,6 +127,31 @@ def test_by_the_templates_name_and_overridden(run, twice, name, template, target
     bare = run("oneflow_service_info", id=made["service"]["id"], vms=False)["services"][0]
     assert bare["roles"][0]["nodes"][0]["state"] is None and bare["roles"][0]["nodes"][0]["vm_id"] == node(made)["vm_id"]
     assert "no service template" in run("oneflow_service", name=name("n"), template_name="never-there", fails=True)["msg"]
+
+
+def test_reading_waits_for_what_a_vm_shows(run, name, template, oned):
+    made = run("oneflow_service", name=name("s"), template_id=template(roles=[{"name": "app", "cardinality": 1}]))
+    read = {"name": name("s"), "wait_attributes": {"COLOUR": "blue"}}
+    assert "COLOUR" not in run("oneflow_service_info", **read)["services"][0]["roles"][0]["nodes"][0]["attributes"]
+    timer = threading.Timer(0.3, oned.vm_update, (node(made)["vm_id"], 'COLOUR="blue"'))
+    timer.start()
+    found = run("oneflow_service_info", **read, wait_timeout=30)
+    timer.join()
+    assert found["services"][0]["roles"][0]["nodes"][0]["attributes"]["COLOUR"] == "blue"
+
+
+def test_reading_says_which_service_of_a_name_is_meant(run, name, template, second, target):
+    number = template(roles=[{"name": "app", "cardinality": 0}])
+    assert run("oneflow_service_info", name=name("s"))["selected"] is None
+    first, other = (run("oneflow_service", name=name(what), template_id=number)["service"]["id"] for what in ("s", "o"))
+    assert run("oneflow_service_info", name=name("s"))["selected"] == first
+    run("oneflow_service", id=other, name=name("o"), owner=second["username"])
+    clients(target.a)[1].service_action(other, "rename", {"name": name("s")})
+    assert len(run("oneflow_service_info", name=name("s"))["services"]) == 2
+    assert run("oneflow_service_info", name=name("s"))["selected"] == first, "the user's own"
+    assert run("oneflow_service_info", name=name("s"), owner=second["username"])["selected"] == other
+    run("oneflow_service", id=first, state="absent")
+    assert run("oneflow_service_info", name=name("s"))["selected"] == other, "the only one"
 
 
 def test_networks(run, name, template, target):

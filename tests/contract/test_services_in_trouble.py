@@ -55,7 +55,6 @@ def test_vms_that_were_lost_are_missed(run, name, template, target, oned, notice
     oned.call("vm.action", "terminate-hard", lost)
     if noticed:  # it is up before the next task looks: that task restores the cardinality
         oned.vm_update(other, 'READY="YES"')
-        until(lambda: service_of(run, name)["roles"][0]["cardinality"] == 1, "it is up, and one is missed")
     else:  # it comes up while the task waits for it
         timer = threading.Timer(0.3, oned.vm_update, (other, 'READY="YES"'))
         timer.start()
@@ -63,6 +62,7 @@ def test_vms_that_were_lost_are_missed(run, name, template, target, oned, notice
         timer.join()
         assert "without all of its VMs" in failed["msg"] and f"app_0_(service_{failed['service']['id']})" in failed["msg"]
         assert failed["error"]["kind"] == "failed_state" and "cardinality" in failed["error"]["hint"]
+    until(lambda: service_of(run, name)["roles"][0]["cardinality"] == 1, "it is up, and one is missed")
     assert run("oneflow_service", name=name("s"), roles=asked, wait=False)["changed"]
     until(lambda: len(up(run, name)) == 2, "the cardinality is restored", target.wait)
     for node in up(run, name):

@@ -26,7 +26,7 @@ def authority(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def secure(authority, tmp_path_factory):
-    """A federation behind TLS; the certificate names 127.0.0.1 and nothing else."""
+    """Start a federation behind TLS; the certificate names 127.0.0.1 and nothing else."""
     files = authority.issue("zone", "127.0.0.1")
     with targets.lab_federation(tmp_path_factory.mktemp("tls"), "7.4.0", tls=files) as found:
         for zone in found.all():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.topology import ADMIN_PORT
+from lab.topology import ADMIN_PORT, PORTS
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "oftest"
@@ -28,7 +28,8 @@ class Lab:
         self.report_path = report
         self.environment = {**os.environ, "ONEFLOWER_LAB": NAME, "ANSIBLE_FORCE_COLOR": "0"}
 
-    def run(self, *command: str, check: bool = True, timeout: float = 600) -> str:
+    def run(self, *command: str, check: bool | None = True, timeout: float = 600) -> str:
+        """Return what a command prints. It must succeed; with check False it must fail, with None either is right."""
         done = subprocess.run(
             command,
             cwd=ROOT,
@@ -40,13 +41,13 @@ class Lab:
             timeout=timeout,
             check=False,
         )
-        assert done.returncode == 0 or not check, f"{' '.join(command)} -> {done.returncode}\n{done.stdout[-6000:]}"
+        assert check is None or (done.returncode == 0) is check, f"{' '.join(command)} -> {done.returncode}\n{done.stdout[-6000:]}"
         return done.stdout
 
-    def lab(self, *arguments: str, check: bool = True) -> str:
+    def lab(self, *arguments: str, check: bool | None = True) -> str:
         return self.run(str(ROOT / ".venv/bin/python"), "-m", "lab", *arguments, check=check)
 
-    def inside(self, host: str, *command: str, check: bool = True) -> str:
+    def inside(self, host: str, *command: str, check: bool | None = True) -> str:
         return self.lab("exec", host, *command, check=check)
 
     def fault(self, site: str, kind: str, **rule: object) -> None:
@@ -54,6 +55,14 @@ class Lab:
         url = f"http://127.0.0.1:{ADMIN_PORT}/{kind}"
         post = "import sys, urllib.request as r; r.urlopen(r.Request(sys.argv[1], sys.argv[2].encode()), timeout=9).close()"
         self.lab("exec", f"fe-{site}", sys.executable, "-c", post, url, json.dumps(rule))
+
+    def terminate(self, site: str, vm_id: int) -> None:
+        """Terminate a VM behind OneFlow's back, as somebody may."""
+        session = (self.state / "one_auth").read_text().strip()
+        url = f"http://127.0.0.1:{PORTS['xmlrpc']}/RPC2"
+        call = "import sys, xmlrpc.client as x; print(x.ServerProxy(sys.argv[1]).one.vm.action(*sys.argv[2:4], int(sys.argv[4])))"
+        done = self.lab("exec", f"fe-{site}", sys.executable, "-c", call, url, session, "terminate-hard", str(vm_id))
+        assert done.startswith("[True"), done
 
     def playbook_command(self, name: str, *arguments: str) -> list[str]:
         return [
@@ -70,7 +79,7 @@ class Lab:
             *arguments,
         ]
 
-    def playbook(self, name: str, *arguments: str, check: bool = True) -> str:
+    def playbook(self, name: str, *arguments: str, check: bool | None = True) -> str:
         return self.run(*self.playbook_command(name, *arguments), check=check)
 
     def report(self) -> dict:
@@ -81,7 +90,7 @@ class Lab:
         started = time.monotonic()
         output = ""
         while time.monotonic() - started < seconds:
-            output = self.playbook("verify", check=False)
+            output = self.playbook("verify", check=None)
             if "failed=0" in output and "failed=1" not in output and "unreachable=1" not in output:
                 return time.monotonic() - started
         pytest.fail(f"not verified within {seconds} s:\n{output[-4000:]}")

@@ -38,7 +38,7 @@ def root():
 
 
 def failures(output: str) -> dict[str, str]:
-    """What each host failed with."""
+    """Return what each host failed with."""
     found = re.findall(r"^fatal: \[(\S+)\]: FAILED! =>(.*?)(?=^\S)", output, flags=re.DOTALL | re.MULTILINE)
     return {host: " ".join(text.split()) for host, text in found}
 

@@ -188,20 +188,9 @@ def test_limit_drops_no_peer(first_run, lab):
 
 
 def refused(lab, playbook: str, *arguments: str) -> tuple[str, dict]:
-    """Return output and report of a playbook that has to end with an exit status that is not 0."""
+    """Return output and report of a playbook that has to end with an exit status other than 0."""
     lab.report_path.unlink(missing_ok=True)
-    done = subprocess.run(
-        lab.playbook_command(playbook, *arguments),
-        cwd=ROOT,
-        env=lab.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode != 0, done.stdout
-    return done.stdout, lab.report()
+    return lab.playbook(playbook, *arguments, check=False), lab.report()
 
 
 def codes(report: dict) -> dict[str, set[str]]:
@@ -326,6 +315,22 @@ def kill_at(lab, step: str) -> None:
     process.stdout.close()
     process.wait()
     assert reached, f"the run never came to step {step}"
+
+
+def test_a_superlink_whose_vm_is_gone_is_reported_and_the_next_run_makes_another(first_run, lab):
+    """Somebody terminated it: OneFlow takes it off the service's cardinality and goes on with none."""
+    lab.verified_within(60)
+    (before,) = lab.report()["zones"]["zone-a"]["vms"]
+    lab.terminate("a", before["id"])
+    for playbook in ("verify", "train"):
+        output, report = refused(lab, playbook)
+        assert "service.state" in codes(report)["zone-a"] and "has no element" not in output
+    lab.playbook("coordinator")
+    lab.playbook("verify", check=None)
+    (after,) = lab.report()["zones"]["zone-a"]["vms"]
+    assert after["id"] != before["id"]
+    rows = {(row["check"], row["where"]): row["ok"] for row in lab.report()["checks"]}
+    assert rows["OneFlow service", "zone-a"] and rows["SuperLink serves", "zone-a"]
 
 
 def test_a_vm_that_does_not_boot_is_named_and_its_site_alone_fails(first_run, lab):

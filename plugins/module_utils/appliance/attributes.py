@@ -15,9 +15,10 @@ import typing as t
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 
+from . import settings
 from .settings import BOTH, ROLE, SUPERLINK, SUPERNODE, of_whom
-from .settings import NO as NO
-from .settings import YES as YES
+
+YES, NO = settings.YES, settings.NO
 
 # The names, for those who read or write a value. FL_ROLE is published as it was set.
 PUBLISHED_VERSION = "FL_VERSION"

@@ -300,7 +300,7 @@ class RemoveRole:
         return replace(service, roles=tuple(role for role in service.roles if role.name != self.role))
 
 
-Step = Remove | Create | Recover | Revive | Release | Access | Scale | AddRole | RemoveRole
+Step: t.TypeAlias = "Remove | Create | Recover | Revive | Release | Access | Scale | AddRole | RemoveRole"
 
 
 def _on_roles(

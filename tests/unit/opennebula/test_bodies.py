@@ -20,7 +20,7 @@ BODY = {"name": "shop", "roles": [ROLE]}
 
 
 def server_side(given: dict) -> dict:
-    """What a 7.4 server keeps of a body: defaults written in, integers coerced, its own fields added."""
+    """Return what a 7.4 server keeps of a body: defaults written in, integers coerced, its own fields added."""
     result = copy.deepcopy(given)
     result.setdefault("deployment", "none")
     result.setdefault("description", "")

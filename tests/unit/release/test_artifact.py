@@ -44,7 +44,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(artifact: Path) -> Path:
-    """A collections path that holds nothing but the artifact. Nothing could be downloaded: the server does not exist.
+    """Return a collections path that holds nothing but the artifact. Nothing could be downloaded: the server does not exist.
 
     What the collection depends on comes with the `ansible` package.
     """

@@ -80,4 +80,4 @@ def _read(session: Session, vm_id: int) -> tuple[str, Run]:
     vm = Vm.from_document(session.oned.vm(vm_id))
     if vm.done:
         raise NotFound(f"VM {vm_id} is terminated", endpoint=session.oned.endpoint)
-    return str(vm.attributes.get(RUN_REQUEST, "")).split(" ")[0], Run.parse(vm.attributes)
+    return str(vm.attributes.get(RUN_REQUEST, "")).partition(" ")[0], Run.parse(vm.attributes)

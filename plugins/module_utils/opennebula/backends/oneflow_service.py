@@ -151,7 +151,8 @@ def _present(work: Work, found: Service | None) -> dict[str, t.Any]:
         _changes(work, found)  # refuses what cannot be, before anything is sent
     for step in steps:
         service = _do(work, step, service)
-    assert service is not None
+    if service is None:
+        raise AssertionError("a step makes the service where there is none")
     drift = [] if made else _drift(work, service)
     if params["wait"] and not session.check_mode and not (params["release"] and service.on_hold):
         # A service that was up before is scaled to what is asked; one on its way is to come up with it.

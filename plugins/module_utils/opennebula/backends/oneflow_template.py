@@ -69,7 +69,8 @@ def run(params: Params, session: Session) -> dict[str, t.Any]:
         for step in stage(params, session, template, name, body):
             done += 1
             template = (step.predict if session.check_mode else step.apply)(session, template)
-    assert template is not None
+    if template is None:
+        raise AssertionError("a step makes the template where there is none")
     before = {} if current is None else current.to_diff()
     return {"changed": done > 0, "template": template.to_result(), "diff": {"before": before, "after": template.to_diff()}}
 
@@ -193,7 +194,7 @@ class Access:
         return replace(after, body={**after.body, "name": self.step.name}) if isinstance(self.step, Rename) else after
 
 
-Body = Mapping[str, t.Any] | None
+Body: t.TypeAlias = "Mapping[str, t.Any] | None"
 
 
 def _names(params: Params, session: Session, template: ServiceTemplate | None, name: str | None, body: Body) -> list[t.Any]:
