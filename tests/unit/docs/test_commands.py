@@ -15,7 +15,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted(
     path
-    for pattern in ("README.md", "docs/*.md", "inventories/*/*.yml", "lab/*.md", "tests/contract/*.md", "benchmarks/*/*.md")
+    for pattern in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/*.md",
+        "inventories/*/*.yml",
+        "lab/*.md",
+        "tests/contract/*.md",
+        "benchmarks/*/*.md",
+    )
     for path in ROOT.glob(pattern)
 )
 _SPEC = importlib.util.spec_from_file_location("update", ROOT / "docs" / "update.py")
@@ -34,7 +42,9 @@ RUN_BY = {
     "ansible-playbook -i YOUR-INVENTORY playbooks/plan.yml": "tests/lab/test_inventories.py::test_missing_credentials",
     "ansible-playbook -i INVENTORY playbooks/plan.yml": "tests/lab/test_inventories.py::test_missing_credentials",
     "ansible-playbook -i FOLDER oneflower.federation.plan": "tests/lab/test_inventories.py::test_reference_plans",
-    "ansible-playbook -i YOUR-INVENTORY playbooks/walkthrough.yml": "tests/lab/test_walkthrough.py::kill_at",
+    "ansible-playbook -i YOUR-INVENTORY playbooks/deploy.yml": "tests/lab/test_walkthrough.py::test_a_healthy_run_warns_of_nothing",
+    "make help": "tests/unit/docs/test_commands.py::test_help_lists_the_targets",
+    "make lint": 'tests/run.py::"lint"',
     "python docs/update.py": "tests/unit/docs/test_commands.py::test_update_writes_the_tables",
 }
 
@@ -79,3 +89,8 @@ def test_the_tables_are_current():
     for name in update.TABLES:
         page = (ROOT / "docs" / name).read_text()
         assert update.updated(name, page) == page, "run python docs/update.py"
+
+
+def test_help_lists_the_targets():
+    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
+    assert all(re.search(rf"^{target} ", told, flags=re.MULTILINE) for target in ("walkthrough", "test", "lint", "lab-down"))
