@@ -36,6 +36,7 @@ def run(place: Path, *command: str) -> float:
         "ONEFLOWER_LAB": LAB,
         "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}",
         "ANSIBLE_COLLECTIONS_PATH": str(place / ".build/collections"),
+        "PYTHONPATH": str(place),
     }
     started = time.monotonic()
     done = subprocess.run(
