@@ -98,7 +98,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute(RUN_NODES, _SUPERLINK, "SuperNodes that trained in the last round"),
     Attribute(RUN_PARTITIONS, _SUPERLINK, "partitions that trained in the last round, separated by commas"),
     Attribute(RUN_SECONDS, _SUPERLINK, "how long the run took, in seconds"),
-    Attribute(RUN_ERROR, _SUPERLINK, "why the run failed"),
+    Attribute(RUN_ERROR, _SUPERLINK, "why the run failed; absent while it has not"),
 )
 
 
