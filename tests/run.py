@@ -136,7 +136,8 @@ def run_molecule(stage: str) -> tuple[int, int]:
             check=False,
             env={**environment(), "NO_COLOR": "1", **told},
         ).returncode
-        checks_passed, checks_failed = counted(result, code)
+        verified = (ROOT / "molecule" / scenario / "tests").is_dir()
+        checks_passed, checks_failed = counted(result, code) if verified else (0, int(code != 0))
         passed += checks_passed + (code == 0)
         failed += checks_failed
     return passed, failed
