@@ -61,10 +61,11 @@ POLICIES = {
     "scheduled_policies": {"start_time": False, "recurrence": False},
 }
 _TERM = r"\(*\s*[A-Za-z_][A-Za-z0-9_.]*\s*(?:>=|<=|==|!=|>|<|=)\s*[+-]?\d+(?:\.\d+)?\s*\)*"
+# Compiled when they are needed.
 _POLICY_TEXTS = {
-    "expression": re.compile(rf"^{_TERM}(?:\s*(?:&&?|\|\|?|and|or)\s*{_TERM})*$", re.IGNORECASE),
-    "start_time": re.compile(r"^(\d+$|\d{4}-\d{1,2}-\d{1,2}|\d{1,2}:\d{2}|[A-Za-z]{3},? )"),
-    "recurrence": re.compile(r"^(?:\S+\s+){4}\S+$"),
+    "expression": rf"(?i)^{_TERM}(?:\s*(?:&&?|\|\|?|and|or)\s*{_TERM})*$",
+    "start_time": r"^(\d+$|\d{4}-\d{1,2}-\d{1,2}|\d{1,2}:\d{2}|[A-Za-z]{3},? )",
+    "recurrence": r"^(?:\S+\s+){4}\S+$",
 }
 ROLE_NAME = re.compile(r"^[A-Za-z0-9_]+$")
 SERVER_ADDED = frozenset({"registration_time"})
@@ -169,7 +170,7 @@ def _check_policy(policy: t.Any, fields: Mapping[str, bool], where: str, faults:
             if needed:
                 faults.append(f"{where}.{key}: is missing")
         elif key in _POLICY_TEXTS:
-            if not isinstance(value, str) or not _POLICY_TEXTS[key].match(value.strip()):
+            if not isinstance(value, str) or not re.match(_POLICY_TEXTS[key], value.strip()):
                 faults.append(f"{where}.{key}: {value!r} is not valid")
         elif isinstance(value, bool) or not re.match(r"^-?\d+$" if key == "adjust" else r"^\d+$", str(value)):
             faults.append(f"{where}.{key}: {value!r} is no whole number")

@@ -102,8 +102,7 @@ def find_template(session: Session, name: str, *, option: str = "id", purpose: s
 _Some = t.TypeVar("_Some", bound=Document)
 
 
-@dataclass(frozen=True)
-class Rename:
+class Rename(t.NamedTuple):
     """Give a document another name."""
 
     name: str
@@ -120,8 +119,7 @@ class Rename:
         return replace(document, name=self.name)
 
 
-@dataclass(frozen=True)
-class Own:
+class Own(t.NamedTuple):
     """Give a document to another owner or group (name or id)."""
 
     owner: str | None
@@ -142,8 +140,7 @@ class Own:
         return replace(document, **changes)
 
 
-@dataclass(frozen=True)
-class Chmod:
+class Chmod(t.NamedTuple):
     """Give a document other permissions (three octal digits)."""
 
     mode: str

@@ -25,39 +25,45 @@ SHORTEST = 4
 
 
 def _scopes(body: Mapping[str, t.Any]) -> t.Iterator[tuple[Mapping[str, t.Any], Mapping[str, t.Any]]]:
-    """Yield (declarations, values) of the service and of each role; a role's values may be of the service's inputs."""
-    service = body.get("user_inputs")
-    service = service if isinstance(service, Mapping) else {}
+    """Yield (declarations, values) of the service and of each role."""
     roles = body.get("roles")
     for part in [body, *(role for role in (roles if isinstance(roles, list) else []) if isinstance(role, Mapping))]:
         declared, values = part.get("user_inputs"), part.get("user_inputs_values")
-        yield (
-            {**service, **(declared if isinstance(declared, Mapping) else {})},
-            values if isinstance(values, Mapping) else {},
-        )
+        yield declared if isinstance(declared, Mapping) else {}, values if isinstance(values, Mapping) else {}
 
 
 def _type(descriptor: t.Any) -> str:
-    return (str(descriptor).split("|") + ["", ""])[1].strip()
+    parts = str(descriptor).split("|", 2)
+    return parts[1].strip() if len(parts) > 1 else ""
 
 
-def declared_inputs(body: Mapping[str, t.Any]) -> set[str]:
-    """Return the names of all declared inputs."""
-    return {str(name) for declared, _values in _scopes(canonical(body)) for name in declared}
+def survey(body: Mapping[str, t.Any]) -> tuple[set[str], set[str]]:
+    """Return the names of all declared inputs, and of those that are secret.
+
+    Secret are the inputs whose type is not known to be harmless, and values without a declaration.
+    """
+    names: set[str] = set()
+    secret: set[str] = set()
+    service: t.Collection[str] | None = None
+    for declared, values in _scopes(canonical(body)):
+        if service is None:  # the first scope; a role's values may be of the service's inputs
+            service = declared.keys()
+        names |= declared.keys()
+        secret |= {name for name, descriptor in declared.items() if _type(descriptor) not in HARMLESS}
+        secret |= {name for name in values if name not in declared and name not in service}
+    return names, secret
 
 
 def secret_inputs(body: Mapping[str, t.Any]) -> set[str]:
-    """Return the names of all inputs whose type is not known to be harmless, and of values without a declaration."""
-    names: set[str] = set()
-    for declared, values in _scopes(canonical(body)):
-        names |= {str(name) for name, descriptor in declared.items() if _type(descriptor) not in HARMLESS}
-        names |= {str(name) for name in values if name not in declared}
-    return names
+    """Return the names of secret inputs, see survey."""
+    return survey(body)[1]
 
 
-def secret_values(body: Mapping[str, t.Any], *more: t.Any) -> set[str]:
-    """Return the values and defaults of secret inputs found in a body and in other structures, for removal from results."""
-    names = secret_inputs(body)
+def secret_values(body: Mapping[str, t.Any], names: set[str] | None = None) -> set[str]:
+    """Return the values and defaults of secret inputs (names, else the body's) in a body, for removal from results."""
+    names = secret_inputs(body) if names is None else names
+    if not names:
+        return set()
     found: set[str] = set()
 
     def walk(value: t.Any) -> None:
@@ -71,8 +77,7 @@ def secret_values(body: Mapping[str, t.Any], *more: t.Any) -> set[str]:
             for item in value:
                 walk(item)
 
-    for structure in (body, *more):
-        walk(structure)
+    walk(body)
     return {value for value in found if _is_secret(value)}
 
 

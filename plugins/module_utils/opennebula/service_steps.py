@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from .documents import NEW_MODE, Chmod, Own, Rename
 from .errors import InvalidRequest, NotFound, OpenNebulaError, Refused, may_have_happened
@@ -90,7 +90,6 @@ class Work:
         }
 
 
-@dataclass(frozen=True)
 class Remove:
     """Take the service down and wait until it is gone."""
 
@@ -104,8 +103,7 @@ class Remove:
         return service
 
 
-@dataclass(frozen=True)
-class Create:
+class Create(t.NamedTuple):
     """Instantiate a service template. body is the template's with the task's cardinalities; sent goes to the server."""
 
     template_id: int
@@ -165,7 +163,6 @@ class Create:
         )
 
 
-@dataclass(frozen=True)
 class Recover:
     """Let OneFlow try again what failed."""
 
@@ -180,7 +177,6 @@ class Recover:
         return replace(service, state="RUNNING", state_id=2)
 
 
-@dataclass(frozen=True)
 class Revive:
     """Start the VMs that keep a service in WARNING; OneFlow does not recover that state."""
 
@@ -199,7 +195,6 @@ class Revive:
         return replace(service, state="RUNNING", state_id=2)
 
 
-@dataclass(frozen=True)
 class Release:
     """Release what is on hold."""
 
@@ -214,8 +209,7 @@ class Release:
         return replace(service, state="RUNNING", state_id=2, roles=roles)
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(t.NamedTuple):
     """Change the name, owner, group or mode."""
 
     step: Rename | Own | Chmod
@@ -229,34 +223,32 @@ class Access:
         return self.step.predict(service)
 
 
-@dataclass(frozen=True)
-class Scale:
+class Scale(t.NamedTuple):
     """Give a role another number of VMs."""
 
     role: str
-    count: int
+    cardinality: int
 
     def apply(self, work: Work, service: Service) -> Service:
         """Carry it out."""
 
         def send() -> None:
-            work.flow.scale(service.number, self.role, self.count, force=work.params["force_scale"])
+            work.flow.scale(service.number, self.role, self.cardinality, force=work.params["force_scale"])
 
-        asked = {self.role: self.count}
-        return _on_roles(work, service, f"scale {self.role} to {self.count}", send, self._reached, asked=asked)
+        asked = {self.role: self.cardinality}
+        return _on_roles(work, service, f"scale {self.role} to {self.cardinality}", send, self._reached, asked=asked)
 
     def _reached(self, service: Service) -> bool:
         role = service.role(self.role)
-        return role is not None and role.cardinality == self.count
+        return role is not None and role.cardinality == self.cardinality
 
     def predict(self, work: Work, service: Service) -> Service:
         """Return the service as it would be. Raises InvalidRequest beyond the role's limits."""
-        roles = [replace(role, cardinality=self.count) if role.name == self.role else role for role in service.roles]
+        roles = [replace(role, cardinality=self.cardinality) if role.name == self.role else role for role in service.roles]
         return replace(service, roles=tuple(roles))
 
 
-@dataclass(frozen=True)
-class AddRole:
+class AddRole(t.NamedTuple):
     """Add a role. sent is what the server gets."""
 
     role: Role
@@ -278,8 +270,7 @@ class AddRole:
         return replace(service, roles=(*service.roles, self.role))
 
 
-@dataclass(frozen=True)
-class RemoveRole:
+class RemoveRole(t.NamedTuple):
     """Remove a role with its VMs."""
 
     role: str

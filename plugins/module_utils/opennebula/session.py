@@ -18,7 +18,7 @@ from .answers import as_dict, to_int
 from .errors import AuthenticationFailed, InvalidRequest, NotFound, OpenNebulaError, Unreachable
 from .oned import Oned
 from .oneflow import OneFlow
-from .secrets import declared_inputs, secret_inputs, secret_values
+from .secrets import secret_values, survey
 from .vms import Vm
 
 CONNECTION_ARGUMENTS: dict[str, dict[str, t.Any]] = {
@@ -202,10 +202,10 @@ class Session:
 
     def learn(self, body: Mapping[str, t.Any]) -> None:
         """Remember which inputs of a service template or service may be shown, and the values of those that may not."""
-        hidden = secret_inputs(body)
+        declared, hidden = survey(body)
         self.hidden_inputs |= hidden
-        self.harmless_inputs |= declared_inputs(body) - hidden
-        self.secrets |= secret_values(body)
+        self.harmless_inputs |= declared - hidden
+        self.secrets |= secret_values(body, hidden)
 
     def vms(self, ids: Iterable[int]) -> dict[int, Vm]:
         """Return VMs by id, see vms_by_id."""

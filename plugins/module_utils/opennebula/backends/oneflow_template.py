@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..answers import parse_mode
 from ..bodies import as_kept, comparable, merged, same, wanted
@@ -71,8 +71,9 @@ def run(params: Params, session: Session) -> dict[str, t.Any]:
             template = (step.predict if session.check_mode else step.apply)(session, template)
     if template is None:
         raise AssertionError("a step makes the template where there is none")
-    before = {} if current is None else current.to_diff()
-    return {"changed": done > 0, "template": template.to_result(), "diff": {"before": before, "after": template.to_diff()}}
+    after = template.to_diff()
+    before = after if not done else {} if current is None else current.to_diff()
+    return {"changed": done > 0, "template": template.to_result(), "diff": {"before": before, "after": after}}
 
 
 def _find(params: Params, session: Session) -> ServiceTemplate | None:
@@ -116,8 +117,7 @@ def _absent(params: Params, session: Session, current: ServiceTemplate | None) -
 # -- the steps ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Create:
+class Create(t.NamedTuple):
     """Make a template with this body."""
 
     body: Mapping[str, t.Any]
@@ -131,8 +131,7 @@ class Create:
         return _new(session, as_kept(self.body, session.version))
 
 
-@dataclass(frozen=True)
-class Clone:
+class Clone(t.NamedTuple):
     """Make a template like another one."""
 
     source: ServiceTemplate
@@ -151,8 +150,7 @@ class Clone:
         return _new(session, as_kept({**self.source.body, "name": self.name}, session.version))
 
 
-@dataclass(frozen=True)
-class WriteBody:
+class WriteBody(t.NamedTuple):
     """Give a template another body."""
 
     body: Mapping[str, t.Any]
@@ -173,8 +171,7 @@ class WriteBody:
         return replace(template, body=as_kept(merged(self.body, template.body), session.version))
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(t.NamedTuple):
     """Change the name, owner, group or mode. The body's name follows the template's: new services are named after it."""
 
     step: Rename | Own | Chmod
