@@ -14,14 +14,15 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, flower_releases, settings
 
-from . import kinds, variables
+from . import kinds, links, trust, variables
 from .addresses import addresses, partitions
 from .findings import Finding
 from .inventory import Inventory
-from .links import wireguard
 from .services import services
 from .topology import Topology, topology
-from .trust import superlink_ca
+
+# The one of each kind so far; an inventory variable chooses among the modules of links/ and trust/ once there are more.
+LINK, TRUST = "wireguard", "superlink_ca"
 
 
 class PlanError(ValueError):
@@ -49,18 +50,19 @@ def make_plan(groups: Mapping[str, Iterable[str]], hosts: Mapping[str, Mapping[s
     Raises `PlanError` with every finding.
     """
     found: list[Finding] = []
-    known = topology(groups, hosts, found, gateways_needed=wireguard.NEEDS_GATEWAYS)
+    chosen = links.named(LINK)
+    known = topology(groups, hosts, found, gateways_needed=chosen.NEEDS_GATEWAYS)
     inventory = Inventory(known, hosts, found)
     _endpoints(inventory, known, found)
     release = _release(inventory, known, found)
     _keepalive(inventory, known, found)
     placed = addresses(inventory, known, found)
     numbered = partitions(inventory, known, found)
-    link = wireguard.link(inventory, known, placed, release, found) if known.coordinator else None
+    link = chosen.link(inventory, known, placed, release, found) if known.coordinator else None
     if found or link is None:
         raise PlanError(found)
-    trust = superlink_ca.trust(link.names)
-    service = services(inventory, known, numbered, link, trust, release)
+    trusted = trust.named(TRUST).trust(link.names)
+    service = services(inventory, known, numbered, link, trusted, release)
     return {
         "name": inventory.federation(variables.NAME),
         "flower_version": release.version,

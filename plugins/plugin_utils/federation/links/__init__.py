@@ -3,13 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Links: how the sites reach the SuperLink. Pure.
 
-A link is a module of this folder. It answers the same questions for whatever it is, in one `Link`; everything else does not
-know which link it is. Its `link(inventory, topology, addresses, release, found)` returns None where the inventory does not
-allow it, which is then in `found`.
+A link is a module of this folder, with `NEEDS_GATEWAYS` and `link(inventory, topology, addresses, release, found)`. It answers
+the same questions for whatever it is, in one `Link`; everything else does not know which link it is. `link` returns None where
+the inventory does not allow it, which is then in `found`.
 """
 
 from __future__ import annotations
 
+import importlib
 import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,3 +29,8 @@ class Link:
     names: tuple[str, ...]
     nics: Mapping[str, Mapping[str, str]]
     gateways: Mapping[str, Mapping[str, t.Any]] = field(default_factory=dict)
+
+
+def named(name: str) -> t.Any:
+    """Return the module of a link, such as "wireguard"."""
+    return importlib.import_module(f"{__name__}.{name}")

@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Trust: how the sites come to trust the SuperLink's certificate. Pure.
 
-A trust mode is a module of this folder. It answers the same questions for whatever it is: which settings the SuperLink gets
-for it, and which settings of the SuperNodes are known only once the SuperLink runs.
+A trust mode is a module of this folder, with `trust(names)`. It answers the same questions for whatever it is, in one `Trust`:
+which settings the SuperLink gets for it, and which settings of the SuperNodes are known only once the SuperLink runs.
 """
 
 from __future__ import annotations
 
+import importlib
+import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,3 +24,8 @@ class Trust:
 
     superlink: Mapping[str, str]
     from_superlink: Mapping[str, str]
+
+
+def named(name: str) -> t.Any:
+    """Return the module of a trust mode, such as "superlink_ca"."""
+    return importlib.import_module(f"{__name__}.{name}")
