@@ -34,7 +34,7 @@ options:
   wait_attributes:
     description:
       - User attributes that a VM of each service found must show. The services are read again until one does, or until
-        O(wait_timeout) has passed; what was read last is returned either way.
+        O(wait_timeout) has passed; what was read last is returned either way. A service without VMs is not waited for.
     type: dict
     default: {}
   wait_timeout:

@@ -31,7 +31,7 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     """Return {changed, services, selected}; services are ordered by id, those in state DONE are left out.
 
     `selected` is the id of the service that a task with this name works with, None where there is none or more than one. Reads
-    again until every service has a VM that shows `wait_attributes`, and for `wait_timeout` at most.
+    again until every service that has VMs has one that shows `wait_attributes`, and for `wait_timeout` at most.
     """
     result: dict[str, t.Any] = {}
     for _left in session.ticks(session.deadline(params["wait_timeout"]), INTERVAL, INTERVAL):
@@ -42,8 +42,9 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
 
 
 def _shows(service: dict[str, t.Any], wanted: dict[str, t.Any]) -> bool:
+    """Tell whether a VM shows what is wanted; where there is no VM, there is nobody to wait for."""
     shown = [node["attributes"] for role in service["roles"] for node in role["nodes"]]
-    return not wanted or any(all(entry.get(name) == str(value) for name, value in wanted.items()) for entry in shown)
+    return not (wanted and shown) or any(all(entry.get(name) == str(value) for name, value in wanted.items()) for entry in shown)
 
 
 def _read(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
