@@ -179,7 +179,8 @@ def test_a_wait_outlives_a_restart(run, target, name, component):
         template={"ready_status_gate": True, "roles": [{"name": "app", "template_id": target.a.vm_template, "cardinality": 1}]},
     )
     run("oneflow_service", name=name("s"), template_name=name("t"), wait=False)
-    vm = until(lambda: _first_vm(run, name), "it has a VM")
+    until(lambda: _first_vm(run, name) is not None, "it has a VM")  # its id may be 0
+    vm = _first_vm(run, name)
     loop = zone.one.federation._session._loop
 
     def component_is(running):
@@ -190,7 +191,7 @@ def test_a_wait_outlives_a_restart(run, target, name, component):
     def restart():
         time.sleep(0.2)
         component_is(False)
-        time.sleep(0.5)
+        time.sleep(1.5)  # longer than a reading call is repeated
         component_is(True)
         clients(target.a)[0].vm_update(vm, 'READY="YES"')
 
