@@ -56,9 +56,6 @@ _CODES = (
     Code("gateway.unreachable", ERROR, "a gateway gives no answer over SSH", "Start it, or correct ansible_host and its user."),
     Code("step.failed", ERROR, "a step of the run failed", "Do what the message says, then run again."),
     Code("step.timeout", ERROR, "what a step waited for did not come in time", "Look at the named VMs, then run again."),
-    Code(
-        "coordinator.failed", ERROR, "a training site waits for a coordinator that failed", "Mend the coordinator, then run again."
-    ),
     # verify
     Code(
         "zone.unread",

@@ -123,3 +123,10 @@ def test_findings_name_what_is_in_the_tables():
 def test_inventories_use_inventory_variables_that_are_in_the_table():
     text = "\n".join(path.read_text() for path in files("inventories"))
     assert set(FEDERATION_NAME.findall(text)) <= KNOWN
+
+
+def test_every_finding_is_spoken():
+    """A code that nothing uses promises what never comes."""
+    spoken = "\n".join(path.read_text() for path in files("plugins", "playbooks", "roles") if path != ROOT / FINDINGS)
+    spoken += "".join(findings.KINDS.values()) + findings.of_failure("zone-a", "a step", {}).code
+    assert [code for code in findings.CODES if code not in spoken] == []
