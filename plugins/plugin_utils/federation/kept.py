@@ -1,0 +1,71 @@
+# Copyright (c) 2026, oneflower.federation contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Numbers that are kept: what exists never moves because something else comes, goes or is listed in another order. Pure.
+
+A pin in the inventory comes first, then what is kept here, then the next free number.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, settings
+
+from .observation import Gateway, Observation, Zone
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the live federation holds.
+
+    `partitions` are the numbers of each site: those its VMs hold, and those its service was made with. `tunnels` are the addresses
+    of gateways in the overlay, by gateway, `taken` those that somebody has whom the inventory does not know.
+    """
+
+    partitions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    tunnels: Mapping[str, ipaddress.IPv4Address] = field(default_factory=dict)
+    taken: frozenset[ipaddress.IPv4Address] = frozenset()
+
+
+def kept(plan: Mapping[str, t.Any], observed: Observation) -> Kept:
+    """Return what is kept of the live federation that `observed` shows. The plan tells the hosts and the hub."""
+    hub = next((name for name, given in plan["gateways"].items() if given["wireguard_gateway_role"] == "hub"), "")
+    tunnels = {name: address for name, gateway in observed.gateways.items() if (address := _address(gateway))}
+    return Kept(
+        partitions={zone: numbers for zone, found in observed.zones.items() if (numbers := _partitions(found))},
+        tunnels=tunnels,
+        taken=frozenset(_peers(observed.gateways[hub]) - set(tunnels.values())) if hub in observed.gateways else frozenset(),
+    )
+
+
+def _partitions(zone: Zone) -> tuple[int, ...]:
+    held = {int(number) for vm in zone.vms if (number := vm.attributes.get(attributes.PARTITION, "")).isdigit()}
+    try:
+        held |= set(settings.parse_numbers(zone.inputs.get(settings.PARTITIONS, "")))
+    except ValueError:
+        pass  # what a zone tells is input; a list that makes no sense reserves nothing
+    return tuple(sorted(held))
+
+
+def _address(gateway: Gateway) -> ipaddress.IPv4Address | None:
+    try:
+        return ipaddress.IPv4Interface(gateway.address).ip
+    except ValueError:
+        return None
+
+
+def _peers(hub: Gateway) -> set[ipaddress.IPv4Address]:
+    """Return the tunnel addresses of the peers that the hub knows."""
+    found = set()
+    for network in (network for peer in hub.peers for network in peer.allowed_ips):
+        address, _slash, length = network.partition("/")
+        if length == "32":
+            try:
+                found.add(ipaddress.IPv4Address(address))
+            except ValueError:
+                continue
+    return found
