@@ -68,7 +68,7 @@ def link(
         }
 
     def routes(zone: str) -> str:
-        """Return what the zone's VMs reach through their gateway; oned makes ETH0_ROUTES of a NIC's ROUTES."""
+        """Return what the zone's VMs reach through their gateway."""
         reached = [str(tunnels[zone].network), *(str(lans[site]) for site in topology.sites)]
         return ", ".join(
             f"{network} via {addresses.gateways[zone]}" for network in (reached if zone == hub_zone else [f"{superlink}/32"])
@@ -78,6 +78,7 @@ def link(
         host=str(superlink),
         port=release.fleet_port,
         names=(f"IP:{superlink}",),
-        nics={zone: {"ROUTES": routes(zone), **({"IP": str(superlink)} if zone == hub_zone else {})} for zone in zones},
+        nics={zone: {"IP": str(superlink)} if zone == hub_zone else {} for zone in zones},
+        routes={zone: routes(zone) for zone in zones},
         gateways={topology.gateways[zone]: gateway(zone) for zone in zones},
     )
