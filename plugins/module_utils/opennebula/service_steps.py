@@ -22,7 +22,7 @@ from .session import Deadline, Session
 from .states import STEADY_STATES
 from .template_text import without_booleans
 from .vms import STOPPED
-from .waiting import Waiter, in_warning
+from .waiting import Waiter, failures_before, in_warning
 
 Params = dict[str, t.Any]
 # What counts as up: HOLD is up when the task does not release it.
@@ -49,7 +49,9 @@ class Work:
     def waiter(self, service: Service) -> Waiter:
         """Return what waits for the service within the task's deadline."""
         params = self.params
-        return Waiter(self.session, service.number, self.deadline, params["wait_interval"], params["failure_attribute"])
+        before = failures_before(params)
+        interval, attribute = params["wait_interval"], params["failure_attribute"]
+        return Waiter(self.session, service.number, self.deadline, interval, attribute, before)
 
     def wait(
         self,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, settings
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance.flower_releases import FlowerRelease
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.names import service_name
 
 from . import kinds, variables
 from .addresses import Partitions
@@ -17,8 +18,6 @@ from .inventory import Inventory
 from .links import Link
 from .topology import Topology
 from .trust import Trust
-
-KINDS_OF_SERVICE = {settings.SUPERLINK: "coordinator", settings.SUPERNODE: "training site"}
 
 
 def services(
@@ -54,7 +53,7 @@ def services(
         is_coordinator = zone == topology.coordinator
         role = settings.SUPERLINK if is_coordinator else settings.SUPERNODE
         return {
-            "name": f"{inventory.federation(variables.NAME)} {KINDS_OF_SERVICE[role]}",
+            "name": service_name(inventory.federation(variables.NAME), role),
             "role": role,
             "cardinality": 1 if is_coordinator else partitions.supernodes[zone],
             "inputs": inputs(zone),
