@@ -98,9 +98,7 @@ def _lans(inventory: Inventory, topology: Topology, found: list[Finding]) -> dic
     return lans
 
 
-def _tunnels(
-    inventory: Inventory, topology: Topology, kept: Kept, found: list[Finding]
-) -> dict[str, ipaddress.IPv4Interface]:
+def _tunnels(inventory: Inventory, topology: Topology, kept: Kept, found: list[Finding]) -> dict[str, ipaddress.IPv4Interface]:
     """Return every gateway's address in the overlay, by zone.
 
     The hub's is the first. Of the others, pins come first, then what gateways have already, then the next free ones.

@@ -42,6 +42,18 @@ class Inventory:
         """Return the typed value of a variable of the whole federation."""
         return self.get(self._topology.coordinator, variable)
 
+    def shown(self) -> dict[str, dict[str, str]]:
+        """Return what the federation follows from, {host: {variable: value as text}}: no secrets, nothing of how zones are reached."""
+        told: dict[str, dict[str, str]] = {}
+        for variable in VARIABLES:
+            if variable.scope == RUN or variable.secret or variable.access:
+                continue
+            for host in self.readers(variable):
+                value = self.get(host, variable)
+                if value is not None:
+                    told.setdefault(host, {})[variable.name] = str(value)
+        return told
+
     def _reader(self, host: str, variable: Variable) -> str:
         return next(iter(self.readers(variable)), "") if variable.scope in (FEDERATION, RUN) else host
 

@@ -31,6 +31,9 @@ class Kept:
     taken: frozenset[ipaddress.IPv4Address] = frozenset()
 
 
+NOTHING_KEPT = Kept()
+
+
 def kept(plan: Mapping[str, t.Any], observed: Observation) -> Kept:
     """Return what is kept of the live federation that `observed` shows. The plan tells the hosts and the hub."""
     hub = next((name for name, given in plan["gateways"].items() if given["wireguard_gateway_role"] == "hub"), "")

@@ -9,7 +9,7 @@ Everything in it comes from zones, VMs and gateways, so it is compared as text a
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes
@@ -67,8 +67,8 @@ class Zone:
         if result is None:
             return cls(unread=NOT_IN_THIS_RUN)
         service = result.get("service")
-        if result.get("failed") or not isinstance(service, Mapping):
-            return cls(unread=" ".join(str(result.get("msg") or "it gave no answer").split()))
+        if not isinstance(service, Mapping):
+            return cls(unread=str(result.get("unread") or "it gave no answer"))
         template = result.get("template") or {}
         known: dict[str, t.Any] = {
             "template": template.get("body") or None,
@@ -78,7 +78,8 @@ class Zone:
         }
         if int(result.get("services_found") or 0) > 1:
             return cls(
-                unread=f"it has {result['services_found']} services of that name; remove those that are not the federation's", **known
+                unread=f"it has {result['services_found']} services of that name; remove those that are not the federation's",
+                **known,
             )
         if not service:
             return cls(absent=True, **known)
@@ -109,6 +110,23 @@ class Zone:
 
 
 @dataclass(frozen=True)
+class Peer:
+    """A peer that a gateway has. `age` is the seconds since the latest handshake, None where there was none."""
+
+    public_key: str
+    name: str = ""
+    allowed_ips: tuple[str, ...] = ()
+    age: int | None = None
+
+    @classmethod
+    def from_dict(cls, peer: Mapping[str, t.Any]) -> Peer:
+        """Read a peer as gateway_info returns it."""
+        age = peer.get("latest_handshake_age")
+        allowed = tuple(str(network) for network in peer.get("allowed_ips") or ())
+        return cls(str(peer.get("public_key", "")), str(peer.get("name", "")), allowed, age if isinstance(age, int) else None)
+
+
+@dataclass(frozen=True)
 class Gateway:
     """A gateway's end of the tunnel as it was read: what gateway_info returned, and what is asked of it most."""
 
@@ -121,6 +139,73 @@ class Gateway:
         if result is None:
             return cls(unread=NOT_IN_THIS_RUN)
         raw = result.get("gateway")
-        if result.get("failed") or result.get("unreachable") or not isinstance(raw, Mapping):
-            return cls(unread=" ".join(str(result.get("msg") or "it gave no answer").split()))
+        if not isinstance(raw, Mapping):
+            return cls(unread=str(result.get("unread") or "it gave no answer"))
         return cls(raw=raw)
+
+    @property
+    def public_key(self) -> str:
+        """Return the WireGuard public key, empty where there is none or it is not known."""
+        return str(self.raw.get("public_key") or "")
+
+    @property
+    def address(self) -> str:
+        """Return the address in the overlay with its prefix, as it runs or as it is stored; empty where there is none."""
+        live = list(self._part("live").get("addresses") or ())
+        return str(live[0] if live else self._part("stored").get("address") or "")
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """Return the peers that run, or those that are stored where nothing runs."""
+        return tuple(Peer.from_dict(peer) for peer in (self._part("live") or self._part("stored")).get("peers") or ())
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the interface runs."""
+        return bool(self.raw.get("live"))
+
+    @property
+    def age(self) -> int | None:
+        """Return the seconds since the latest handshake of any peer, None where there was none."""
+        return min((peer.age for peer in self.peers if peer.age is not None), default=None)
+
+    @property
+    def probe(self) -> Mapping[str, t.Any]:
+        """Return what the TLS probe found: {connected, certificate (base64 of DER), error}; empty where none was made."""
+        return self._part("probe")
+
+    def _part(self, name: str) -> Mapping[str, t.Any]:
+        found = self.raw.get(name)
+        return found if isinstance(found, Mapping) else {}
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All zones and gateways of the plan, those that leave as well, by name."""
+
+    zones: Mapping[str, Zone]
+    gateways: Mapping[str, Gateway]
+
+
+def observation(plan: Mapping[str, t.Any], results: Mapping[str, Mapping[str, t.Any]]) -> Observation:
+    """Return the observation that the hosts' `results` make, {host: what federation_observe returned}."""
+    zones: Iterable[str] = {**plan["zones"], **plan["leaving"]["zones"]}
+    gateways: Iterable[str] = {**plan["gateways"], **plan["leaving"]["gateways"]}
+    return Observation(
+        {zone: Zone.from_result(results.get(zone)) for zone in zones},
+        {gateway: Gateway.from_result(results.get(gateway)) for gateway in gateways},
+    )
+
+
+# What a host's task federation_observe registers its result as.
+REGISTERED = "observe_result"
+
+
+def observed(plan: Mapping[str, t.Any], hostvars: t.Any) -> Observation:
+    """Return the observation of this run, from Ansible's `hostvars`: what each host registered."""
+    hosts = [*plan["zones"], *plan["gateways"], *plan["leaving"]["zones"], *plan["leaving"]["gateways"]]
+    # The raw value is not templated: a zone's text is never evaluated, and a hundred hosts cost nothing.
+    registered = {host: (hostvars.raw_get(host) or {}).get(REGISTERED) for host in hosts if host in hostvars}
+    return observation(
+        plan, {host: found["observed"] for host, found in registered.items() if isinstance(found, Mapping) and "observed" in found}
+    )

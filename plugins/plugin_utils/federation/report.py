@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
+from .changes import Change, Effect
 from .checks import Check
 from .findings import Finding
 from .observation import Observation
@@ -72,6 +73,42 @@ def check_lines(rows: Sequence[Check]) -> list[tuple[str, bool]]:
     """Return the table of the checks: lines, each with whether it is right."""
     shown = [{**row.to_result(), "result": "ok" if row.ok else "FAILED"} for row in rows]
     return list(zip(table(shown, CHECK_COLUMNS), [True, True, *(row.ok for row in rows)], strict=True))
+
+
+CHANGE_COLUMNS = ("host", "change", "what", "why", "from", "to", "effect")
+# Longer values are cut in the table; changes.json has them whole.
+WIDEST = 48
+
+
+def change_lines(found: Sequence[Change]) -> list[str]:
+    """Return the table of the changes, or a sentence that there is none."""
+    if not found:
+        return ["", "Nothing to change: the federation is as planned."]
+    rows = [
+        {
+            "host": change.host,
+            "change": change.kind,
+            "what": change.subject,
+            "why": _cut(change.reason),
+            "from": _cut(change.old),
+            "to": _cut(change.new),
+            "effect": effect_text(change.effect),
+        }
+        for change in found
+    ]
+    return ["", *table(rows, CHANGE_COLUMNS)]
+
+
+def effect_text(effect: Effect) -> str:
+    """Return an effect as one phrase, empty where there is none."""
+    if not effect.stops:
+        return ""
+    how_long = f" for up to {effect.seconds} s" if effect.seconds else ""
+    return f"stops {effect.stops}{how_long}{'; a training is hit' if effect.training else ''}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
 
 
 def finding_lines(findings: Iterable[Finding]) -> list[str]:
@@ -146,9 +183,17 @@ def training_lines(training: Mapping[str, t.Any]) -> list[str]:
     return table(rows, ("round", "loss"))
 
 
-def training_findings(plan: Mapping[str, t.Any], training: Mapping[str, t.Any]) -> list[Finding]:
-    """Return what is wrong with a finished training: partitions that took no part, or a loss that did not fall."""
+def training_findings(plan: Mapping[str, t.Any], training: Mapping[str, t.Any], *, now: bool) -> list[Finding]:
+    """Return what is wrong with a finished training: partitions that took no part, or a loss that did not fall.
+
+    `now` is whether this run has trained; an earlier training may have been by another federation than there is now.
+    """
     host, took_part, losses = plan["superlink"]["zone"], len(training.get("partitions", [])), training.get("losses", [])
+    if not now:
+        if took_part == plan["total_supernodes"]:
+            return []
+        text = f"the last training was by {took_part} partition(s), and there are {plan['total_supernodes']} now"
+        return [Finding("training.older", host, "train.yml", text)]
     if took_part != plan["total_supernodes"]:
         text = f"{took_part} of {plan['total_supernodes']} partitions took part"
     elif len(losses) > 1 and not losses[-1] < losses[0]:

@@ -42,7 +42,7 @@ class Variable:
 
     `kind` makes the typed value of it (see kinds.py), `type` names it for people. `required` is what it is, in words, where it
     must be set; `only` the part of the scope that it belongs to. A variable that feeds a `setting` has that setting's rule and
-    default. `absent` says for people what holds where neither value nor default is there.
+    default. `absent` says for people what holds where neither value nor default is there. One of `access` says how a zone is reached, and nothing of the federation.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Variable:
     setting: str = ""
     secret: bool = False
     absent: str = ""
+    access: bool = False
 
     @property
     def default(self) -> t.Any:
@@ -131,7 +132,17 @@ PARTITION_OFFSET = Variable(
     kinds.whole_number(0, 1_000_000),
     "number of the first partition",
     only=SITE,
-    absent="after the site before",
+    absent="the next free numbers",
+)
+NODE_CONFIG = Variable(
+    "federation_node_config",
+    ZONE,
+    "text",
+    kinds.text,
+    "more node configuration for apps: key=value pairs, separated by blanks",
+    only=SITE,
+    setting=settings.NODE_CONFIG,
+    absent="none",
 )
 USERNAME = Variable(
     "federation_username",
@@ -140,9 +151,17 @@ USERNAME = Variable(
     kinds.text,
     "user of the zone's OpenNebula; keep credentials in ansible-vault",
     absent="`ONE_USERNAME` of the environment",
+    access=True,
 )
 PASSWORD = Variable(
-    "federation_password", ZONE, "text", kinds.text, "that user's password", secret=True, absent="`ONE_PASSWORD` of the environment"
+    "federation_password",
+    ZONE,
+    "text",
+    kinds.text,
+    "that user's password",
+    secret=True,
+    absent="`ONE_PASSWORD` of the environment",
+    access=True,
 )
 AUTH_FILE = Variable(
     "federation_auth_file",
@@ -151,9 +170,16 @@ AUTH_FILE = Variable(
     kinds.text,
     "file that holds `user:password`",
     absent="`ONE_AUTH` of the environment, else `~/.one/one_auth`",
+    access=True,
 )
 VALIDATE_CERTS = Variable(
-    "federation_validate_certs", ZONE, "boolean", kinds.boolean, "whether the endpoints' certificates are verified", standard=True
+    "federation_validate_certs",
+    ZONE,
+    "boolean",
+    kinds.boolean,
+    "whether the endpoints' certificates are verified",
+    standard=True,
+    access=True,
 )
 CA_PATH = Variable(
     "federation_ca_path",
@@ -162,9 +188,17 @@ CA_PATH = Variable(
     kinds.text,
     "CA certificates that the endpoints are verified with",
     absent="the system's CAs",
+    access=True,
 )
 API_TIMEOUT = Variable(
-    "federation_api_timeout", ZONE, "integer", kinds.whole_number(1, 3600), "limit of one API call", standard=30, unit="s"
+    "federation_api_timeout",
+    ZONE,
+    "integer",
+    kinds.whole_number(1, 3600),
+    "limit of one API call",
+    standard=30,
+    unit="s",
+    access=True,
 )
 WAIT_TIMEOUT = Variable(
     "federation_wait_timeout",
@@ -174,6 +208,7 @@ WAIT_TIMEOUT = Variable(
     "limit until a service is RUNNING",
     standard=600,
     unit="s",
+    access=True,
 )
 
 # -- gateways ------------------------------------------------------------------------------------------------------------
