@@ -59,6 +59,10 @@ class Lock:
         shown = {"id": self.id, "holder": self.holder, "since": self.since, **self.identity}
         return {**shown, "left_behind": self.left_behind}
 
+    def to_diff(self) -> dict[str, str]:
+        """Return what a diff shows of it."""
+        return {"holder": self.holder, **self.identity}
+
 
 def find_lock(pool: Iterable[Mapping[str, t.Any]], name: str) -> Lock | None:
     """Return the lock of that name in a pool of VM templates."""

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance.settings import SUPERLINK, SUPERNODE
 
+from .template_text import NOT_IN_NEW_NAMES
+
 # Role of the appliance: what the zone is to the federation.
 KINDS_OF_SERVICE = {SUPERLINK: "coordinator", SUPERNODE: "training site"}
 
@@ -16,6 +18,11 @@ KINDS_OF_SERVICE = {SUPERLINK: "coordinator", SUPERNODE: "training site"}
 def service_name(federation: str, role: str) -> str:
     """Return the name of a federation's service; role is `superlink` or `supernode`."""
     return f"{federation} {KINDS_OF_SERVICE[role]}"
+
+
+def lock_name(federation: str) -> str:
+    """Return the name of a federation's lock, without what oned refuses in the name of a VM template."""
+    return "".join("-" if character in NOT_IN_NEW_NAMES else character for character in f"{federation} lock")
 
 
 def of_federations(names: Iterable[str]) -> list[str]:

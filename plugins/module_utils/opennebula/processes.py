@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,10 @@ def is_over(process: Mapping[str, str]) -> bool:
     if not boot_id or process.get("boot_id") != boot_id or process.get("host") != socket.gethostname():
         return False
     pid = process.get("pid", "")
-    return pid.isdigit() and _started(int(pid)) != process.get("started")
+    if not pid.isdigit() or int(pid) <= 0:
+        return False
+    started = _started(int(pid))
+    return started is None or bool(started) and started != process.get("started")
 
 
 def _boot_id() -> str:
@@ -45,9 +49,13 @@ def _boot_id() -> str:
 def _started(pid: int) -> str | None:
     """Return when a process started; None when there is none, "" where the system does not say."""
     try:
+        os.kill(pid, 0)  # /proc may hide the processes of other users
+    except ProcessLookupError:
+        return None
+    except OSError:
+        pass
+    try:
         stat = (PROC / str(pid) / "stat").read_text()
-    except FileNotFoundError:
-        return None if PROC.joinpath("self").exists() else ""
     except OSError:
         return ""
     fields = stat.rpartition(")")[2].split()  # a command's name may have blanks and brackets

@@ -61,30 +61,35 @@ class Telling:
 class Complaints:
     """What VMs say in the attribute in which they tell what is wrong with them (None: nothing is asked).
 
-    A text that a VM has shown before (by id) is no failure until it changes: it is older than what the task does.
+    What a VM has said before (by id) is no failure until it was taken back: it is older than what the task does. Several
+    complaints stand in one text, with "; " between them.
     """
 
     def __init__(self, attribute: str | None, before: Mapping[int, str]) -> None:
         self._attribute = attribute
-        self._before = dict(before)
+        self._before = {number: _parts(text) for number, text in before.items()}
 
     def new(self, vms: Mapping[int, Vm]) -> str | None:
         """Return what the first VM with a new text says."""
         for vm in vms.values():
-            text = self._text(vm)
-            if text != self._before.get(vm.id, ""):
-                self._before.pop(vm.id, None)
-                if text:
-                    return f"has a VM that reports {self._attribute}: {text} ({vm.name}, id {vm.id})"
+            old, parts = self._before.get(vm.id, []), _parts(self._text(vm))
+            self._before[vm.id] = [part for part in old if part in parts]
+            fresh = [part for part in parts if part not in old]
+            if fresh:
+                return f"has a VM that reports {self._attribute}: {'; '.join(fresh)} ({vm.name}, id {vm.id})"
         return None
 
     def old(self, vms: Mapping[int, Vm]) -> str:
         """Return what VMs still say as before, ", VM 7 says: ..." each."""
-        said = [(vm.id, self._text(vm)) for vm in vms.values() if vm.id in self._before]
-        return "".join(f", VM {number} says: {text}" for number, text in said if text)
+        said = {vm.id: self._text(vm) for vm in vms.values() if self._before.get(vm.id)}
+        return "".join(f", VM {number} says: {text}" for number, text in said.items())
 
     def _text(self, vm: Vm) -> str:
         return str(vm.attributes.get(self._attribute) or "") if self._attribute else ""
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in text.split("; ") if part]
 
 
 class Waiter:
@@ -278,7 +283,7 @@ def in_warning(vms: Mapping[int, Vm]) -> str | None:
     return f"is in WARNING: {', '.join(f'VM {vm.id} ({vm.name}) is {vm.condition}' for vm in down)}"
 
 
-def awaited(service: Service, vms: Mapping[int, Vm], wanted: Mapping[str, t.Any]) -> str:
+def awaited(service: Service, wanted: Mapping[str, t.Any]) -> str:
     """Return one line for people: the service, and what one of its VMs has to show."""
     names = ", ".join(f"{name}={value}" for name, value in wanted.items())
     return f"service {service.name} (id {service.id}): {service.summary()}, waits for a VM with {names}"

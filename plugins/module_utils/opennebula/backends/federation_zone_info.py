@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from .. import lookup, services
 from ..answers import as_dict, as_list, to_int
@@ -112,10 +112,7 @@ def _template(name: str, session: Session, faults: dict[str, str]) -> dict[str, 
 
 def _service(found: Mapping[str, t.Any], params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     """Return the service with its VMs, once one of them shows what is waited for or the time is over."""
-    service = Service.from_document(found)
-    vms: dict[int, Vm] = {}
-    for service, vms in _readings(service, params, session):  # noqa: B007 - the last one counts
-        pass
+    service, vms = _waited(Service.from_document(found), params, session)
     session.learn(service.body)
     bodies = {role.get("name"): role for role in service.body.get("roles") or []}
     shown = service.to_result(vms)
@@ -128,21 +125,22 @@ def _service(found: Mapping[str, t.Any], params: dict[str, t.Any], session: Sess
     }
 
 
-def _readings(service: Service, params: dict[str, t.Any], session: Session) -> Iterator[tuple[Service, dict[int, Vm]]]:
-    """Yield the service and its VMs as they are read."""
+def _waited(service: Service, params: dict[str, t.Any], session: Session) -> tuple[Service, dict[int, Vm]]:
+    """Return the service and its VMs as they were read last."""
     wanted, telling = params["wait_attributes"], Telling(session)
+    vms: dict[int, Vm] = {}
     for number, left in enumerate(session.ticks(session.deadline(params["wait_timeout"]), INTERVAL, INTERVAL)):
         if number:
             try:
                 service = Service.from_document(session.flow.service(service.number))
             except NotFound:
-                return
+                break
         vms = session.vms(service.vm_ids)
-        yield service, vms
         if service.shows(vms, wanted):
-            return
+            break
         if left > 0:
-            telling.tell(awaited(service, vms, wanted))
+            telling.tell(awaited(service, wanted))
+    return service, vms
 
 
 def _made_of(service: Service, body: Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -44,7 +44,7 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
         if not late:
             break
         if left > 0:
-            telling.tell("; ".join(awaited(service, vms, params["wait_attributes"]) for service in late))
+            telling.tell("; ".join(awaited(service, params["wait_attributes"]) for service in late))
     return {"changed": False, "services": [service.to_result(vms) for service in services], "selected": selected}
 
 
