@@ -42,6 +42,7 @@ class ActionModule(ActionBase):
                 "save": {"type": "bool", "default": False},
                 "path": {"type": "path"},
                 "plan_file": {"type": "path"},
+                "apply": {"type": "bool", "default": True},
             }
         )
         given = task_vars or {}
@@ -66,7 +67,9 @@ class ActionModule(ActionBase):
         # What a first look has warned of is gone from the second, and still worth telling.
         earlier = (findings.from_result(entry) for entry in given.get("federation_changes", {}).get("findings", ()))
         told = report.unique([*(entry for entry in earlier if not entry.is_error), *told])
-        result.update(changed=False, plan=made, changes=_summary(made, observed, found, told, written["digest"]))
+        result.update(
+            changed=False, plan=made, changes=_summary(made, observed, found, told, written["digest"], may_apply=arguments["apply"])
+        )
         return result
 
     def _hold(self, path: str, made: t.Mapping[str, t.Any], observed: observation.Observation) -> None:
@@ -90,15 +93,24 @@ def _summary(
     found: list[changes.Change],
     told: list[findings.Finding],
     digest: str,
+    *,
+    may_apply: bool,
 ) -> dict[str, t.Any]:
     """Return what the steps ask of the changes."""
     blocked = sorted({finding.host for finding in told if finding.is_error})
     return {
         "any": bool(changes.real(found)),
+        "settled": not found and not told and _online(made, observed),
+        "nothing": {step: [] for step in changes.STEPS},
         "digest": digest,
-        "hosts": {host: [change.to_result() for change in found if change.host == host] for host in {change.host for change in found}},
+        "hosts": {
+            host: [change.to_result() for change in found if change.host == host] for host in {change.host for change in found}
+        },
         "steps": {
-            step: sorted({change.host for change in found if change.step == step and change.host not in blocked}) for step in changes.STEPS
+            step: sorted(
+                {change.host for change in found if change.step == step and change.host not in blocked} if may_apply else ()
+            )
+            for step in changes.STEPS
         },
         "blocked": blocked,
         "stops_training": any(change.effect.training and change.host not in blocked for change in found),
@@ -110,3 +122,10 @@ def _summary(
         },
         "findings": [finding.to_result() for finding in told],
     }
+
+
+def _online(made: t.Mapping[str, t.Any], observed: observation.Observation) -> bool:
+    """Tell whether the SuperLink has every SuperNode online."""
+    zone = observed.zones.get(made["superlink"]["zone"])
+    shown = zone.superlink.attributes if zone and zone.superlink else {}
+    return not made["zones"] or all(shown.get(name) == value for name, value in made["superlink"]["online"].items())

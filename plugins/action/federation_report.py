@@ -56,9 +56,16 @@ class ActionModule(ActionBase):
                     for host, found in registered.items()
                     if FAILED in found
                 ),
-                *(findings.from_result(entry) for entry in given["hostvars"].raw_get(hosts[0]).get("federation_changes", {}).get("findings", ())),
+                *(
+                    findings.from_result(entry)
+                    for entry in given["hostvars"].raw_get(hosts[0]).get("federation_changes", {}).get("findings", ())
+                ),
                 *(row.finding() for row in rows if not row.ok),
-                *(report.training_findings(plan, training, now=arguments["trained"]) if training and not self._task.check_mode else []),
+                *(
+                    report.training_findings(plan, training, now=arguments["trained"])
+                    if training and not self._task.check_mode
+                    else []
+                ),
             ]
         )
         steps = recorded_steps.steps

@@ -80,7 +80,9 @@ def _as_planned(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Ch
         text = "; ".join(f"{change.kind} {change.subject} ({change.reason})" for change in found)
         yield Check("as planned", host, "nothing to change", text, False, host, "change.pending")
     if not left:
-        yield Check("as planned", "all hosts", "nothing to change", "nothing to change", True, plan["superlink"]["zone"], "change.pending")
+        yield Check(
+            "as planned", "all hosts", "nothing to change", "nothing to change", True, plan["superlink"]["zone"], "change.pending"
+        )
 
 
 def _services(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Check]:

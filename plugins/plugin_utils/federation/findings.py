@@ -62,7 +62,12 @@ _CODES = (
         "inventory or federation are not as they were when the plan was saved",
         "Save a new plan with plan.yml, and approve that one.",
     ),
-    Code("run.locked", ERROR, "another run is at work on the federation", "Wait for it; federation_break_lock=true takes over from a dead one."),
+    Code(
+        "run.locked",
+        ERROR,
+        "another run is at work on the federation",
+        "Wait for it; federation_break_lock=true takes over from a dead one.",
+    ),
     Code(
         "training.running",
         ERROR,

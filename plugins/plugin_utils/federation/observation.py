@@ -189,8 +189,8 @@ class Observation:
 
 def observation(plan: Mapping[str, t.Any], results: Mapping[str, Mapping[str, t.Any]]) -> Observation:
     """Return the observation that the hosts' `results` make, {host: what federation_observe returned}."""
-    zones: Iterable[str] = {**plan["zones"], **plan["leaving"]["zones"]}
-    gateways: Iterable[str] = {**plan["gateways"], **plan["leaving"]["gateways"]}
+    zones = {**plan["zones"], **plan["leaving"]["zones"]}
+    gateways = {**plan["gateways"], **plan["leaving"]["gateways"]}
     return Observation(
         {zone: Zone.from_result(results.get(zone)) for zone in zones},
         {gateway: Gateway.from_result(results.get(gateway)) for gateway in gateways},

@@ -13,6 +13,7 @@ import typing as t
 from collections.abc import Iterable, Mapping
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, flower_releases, settings
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.names import lock_name
 
 from . import kinds, links, trust, variables
 from .addresses import addresses, partitions
@@ -46,11 +47,11 @@ def make_plan(
 
     `groups` maps the inventory's groups to host names in inventory order; `hosts` maps the hosts of `coordinator`,
     `training_sites` and `gateways` to their variables; `kept` are the numbers that the live federation has; `leaving` are zones
-    that are to be taken out of it, all of them or sites, whose services stay where `keep_services` is true. Result (all plain types):
+    that are to be taken out of it, all of them or sites; their services stay where `keep_services` is true. Result:
 
-    - `name`, `flower_version`, `total_supernodes` (int), `keepalive` {time_s, timeout_s, enabled};
-    - `superlink` {zone, host, port, dialled ("host:port"), names (["IP:..."]), online (attributes of its VM once all SuperNodes are
-      online)};
+    - `name`, `flower_version`, `total_supernodes`, `total_partitions` (int), `keepalive` {time_s, timeout_s, enabled};
+    - `superlink` {zone, host, port, dialled ("host:port"), names (["IP:..."]), service (its name), online (attributes of its VM
+      once all SuperNodes are online), idle (once no run is under way)}, `lock` (name of the lock that a run takes);
     - `zones` {host: {role ("coordinator" | "training_site"), supernodes, partitions ([numbers]), wait_timeout (seconds), service
       (see services.py)}};
     - `gateways` {host: variables of the role wireguard_gateway}, `served` {gateway: zone};
@@ -138,8 +139,10 @@ def _make(groups: Mapping[str, Iterable[str]], hosts: Mapping[str, Mapping[str, 
     service = services(inventory, known, numbered, link, trusted, release)
     return {
         "name": inventory.federation(variables.NAME),
+        "lock": lock_name(inventory.federation(variables.NAME)),
         "flower_version": release.version,
         "total_supernodes": sum(numbered.supernodes.values()),
+        "total_partitions": numbered.total,
         "keepalive": {
             "time_s": inventory.federation(variables.KEEPALIVE_TIME),
             "timeout_s": inventory.federation(variables.KEEPALIVE_TIMEOUT),
@@ -151,7 +154,9 @@ def _make(groups: Mapping[str, Iterable[str]], hosts: Mapping[str, Mapping[str, 
             "port": link.port,
             "dialled": kinds.host_port(link.host, link.port),
             "names": list(link.names),
+            "service": service[known.coordinator]["name"],
             "online": {attributes.NODES_ONLINE: str(sum(numbered.supernodes.values()))},
+            "idle": {attributes.RUNS_ACTIVE: "0"},
         },
         "zones": {
             zone: {

@@ -42,7 +42,8 @@ class Variable:
 
     `kind` makes the typed value of it (see kinds.py), `type` names it for people. `required` is what it is, in words, where it
     must be set; `only` the part of the scope that it belongs to. A variable that feeds a `setting` has that setting's rule and
-    default. `absent` says for people what holds where neither value nor default is there. One of `access` says how a zone is reached, and nothing of the federation.
+    default. `absent` says for people what holds where neither value nor default is there. One of `access` says how a zone is
+    reached, and nothing of the federation.
     """
 
     name: str

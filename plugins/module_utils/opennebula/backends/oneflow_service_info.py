@@ -30,14 +30,15 @@ INTERVAL = 1.0
 
 
 def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
-    """Return {changed, services, selected}; services are ordered by id, those in state DONE are left out.
+    """Return {changed, services, selected, shown}; services are ordered by id, those in state DONE are left out.
 
     `selected` is the id of the service that a task with this name works with, None where there is none or more than one. Reads
-    again until every service that has VMs has one that shows `wait_attributes`, and for `wait_timeout` at most.
+    again until every service that has VMs has one that shows `wait_attributes`, and for `wait_timeout` at most; `shown` tells
+    whether they do.
     """
     services: list[Service] = []
     vms: dict[int, Vm] = {}
-    selected, telling = None, Telling(session)
+    selected, late, telling = None, [], Telling(session)
     for left in session.ticks(session.deadline(params["wait_timeout"]), INTERVAL, INTERVAL):
         services, vms, selected = _read(params, session)
         late = [service for service in services if not service.shows(vms, params["wait_attributes"])]
@@ -45,7 +46,8 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
             break
         if left > 0:
             telling.tell("; ".join(awaited(service, params["wait_attributes"]) for service in late))
-    return {"changed": False, "services": [service.to_result(vms) for service in services], "selected": selected}
+    results = [service.to_result(vms) for service in services]
+    return {"changed": False, "services": results, "selected": selected, "shown": not late}
 
 
 def _read(params: dict[str, t.Any], session: Session) -> tuple[list[Service], dict[int, Vm], int | None]:
