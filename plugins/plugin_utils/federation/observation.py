@@ -73,12 +73,13 @@ class Gateway:
 
     @classmethod
     def from_results(cls, tunnel: Mapping[str, t.Any] | None, probe: Mapping[str, t.Any] | None) -> Gateway:
-        """Read a result of wireguard_interface_info and one of tls_probe; None where there is none."""
+        """Read a result of gateway_info and one of tls_probe; None where there is none."""
         if tunnel is None:
             return cls(unread=NOT_IN_THIS_RUN)
-        interface = tunnel.get("interface")
-        if tunnel.get("unreachable") or not isinstance(interface, Mapping):
+        gateway = tunnel.get("gateway")
+        if tunnel.get("unreachable") or not isinstance(gateway, Mapping):
             return cls(unread=" ".join(str(tunnel.get("msg") or "it gave no answer").split()))
+        interface = gateway.get("live") or {}
         peers = interface.get("peers") or ()
         return cls(
             running=bool(interface),
