@@ -82,8 +82,8 @@ class ActionModule(ActionBase):
         if moved:
             lines = "\n- ".join(moved)
             raise AnsibleActionFail(
-                f"The saved plan {path} does not hold any more, nothing was touched. Save and approve a new one; this moved:\n- {lines}\n"
-                "[plan.stale]"
+                f"The saved plan {path} does not hold any more, nothing was touched. Save and approve a new one. [plan.stale]\n"
+                f"This moved:\n- {lines}"
             )
 
 

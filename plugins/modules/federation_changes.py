@@ -9,8 +9,8 @@ module: federation_changes
 short_description: Find what a run has to change
 version_added: "0.1.0"
 description:
-  - Compares the plan with what M(oneflower.federation.federation_observe) registered as C(observe_result) on every host, and returns
-    every difference with its reason and effect. Numbers that exist are kept, so the plan is made once more with them.
+  - Compares the plan with what M(oneflower.federation.federation_observe) registered as C(observe_result) on every host, and
+    returns every difference with its reason and effect. Numbers that exist are kept, so the plan is made once more with them.
   - Runs on the controller, once for all hosts, and touches nothing. The fact C(federation_plan) must be there.
 author:
   - oneflower.federation contributors (@oneflower)
@@ -31,11 +31,12 @@ options:
     type: bool
     default: false
   path:
-    description: Where they are written; C(changes.json) in the current folder where it is not given. C(docs/changes.md) has the schema.
+    description: Where they are written; C(changes.json) in the current folder where it is not given. Its schema stands in
+      C(docs/changes.schema.json).
     type: path
   plan_file:
-    description: A saved plan. The module fails, and names every fact that moved, unless inventory and federation are as they were when
-      it was saved.
+    description: A saved plan. The module fails, and names every fact that moved, unless inventory and federation are as they
+      were when it was saved.
     type: path
   apply:
     description: Whether the steps of this run may carry the changes out; where it is false, RV(changes.steps) is empty.

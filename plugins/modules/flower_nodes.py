@@ -9,8 +9,8 @@ module: flower_nodes
 short_description: Have a SuperLink forget nodes
 version_added: "0.1.0"
 description:
-  - Asks the SuperLink's VM through its zone's API to unregister nodes, and waits until it knows them no more. A node that it does not
-    know is passed over.
+  - Asks the SuperLink's VM through its zone's API to unregister nodes, and waits until it knows them no more.
+  - A node that it does not know is passed over.
 author:
   - oneflower.federation contributors (@oneflower)
 extends_documentation_fragment:

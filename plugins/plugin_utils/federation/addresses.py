@@ -33,11 +33,14 @@ class Addresses:
 class Partitions:
     """The number of SuperNodes and the partition numbers of every training site.
 
-    A site may have more numbers than SuperNodes: those of VMs that it had before stay its own.
+    A site may have more numbers than SuperNodes: those of VMs that it had before stay its own. `pinned` are the sites whose numbers
+    stand in the inventory, `fresh` the sites that get numbers they did not have.
     """
 
     supernodes: Mapping[str, int]
     numbers: Mapping[str, tuple[int, ...]]
+    pinned: frozenset[str] = frozenset()
+    fresh: frozenset[str] = frozenset()
 
     @property
     def total(self) -> int:
@@ -165,8 +168,9 @@ def partitions(inventory: Inventory, topology: Topology, kept: Kept, found: list
         if site not in numbers and has[site]:
             give(site, (number for number in has[site] if number not in owner))
     free = (number for number in itertools.count() if number not in owner)
-    for site, number in supernodes.items():
-        have = numbers.get(site, ())
-        if len(have) < number:
-            give(site, [*have, *itertools.islice(free, number - len(have))])
-    return Partitions(supernodes, numbers)
+    short = {site: number - len(numbers.get(site, ())) for site, number in supernodes.items()}
+    for site, missing in short.items():
+        if missing > 0:
+            give(site, [*numbers.get(site, ()), *itertools.islice(free, missing)])
+    pinned = frozenset(site for site in supernodes if inventory.get(site, variables.PARTITION_OFFSET) is not None)
+    return Partitions(supernodes, numbers, pinned, frozenset(site for site, missing in short.items() if missing > 0))

@@ -22,6 +22,7 @@ from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.st
 
 from . import gateways, services, variables
 from .findings import CODES, Finding
+from .gateways import NOT_IN_THIS_RUN
 from .observation import Observation, Vm, Zone
 
 # In this order a run carries its changes out.
@@ -263,14 +264,39 @@ def shown_setting(name: str, value: str) -> str:
 
 
 def _gateways(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]:
-    keys = {name: gateway.public_key for name, gateway in observed.gateways.items()}
-    for part, step in ((plan["gateways"], LINKS), (plan["leaving"]["gateways"], LINKS)):
-        for name, planned in part.items():
-            gateway = observed.gateways[name]
-            if gateway.unread:
-                continue
-            for difference in gateways.differences(planned, gateway, keys):
-                yield Change(name, step, difference.kind, difference.subject, difference.reason, difference.old, difference.new)
+    for name, planned in plan["gateways"].items():
+        gateway = observed.gateways[name]
+        if not gateway.unread and not _taken(planned, gateway):
+            for difference in gateways.differences(planned, gateway, observed.gateways):
+                yield _of_gateway(name, difference, _reason(difference.subject))
+    for name, planned in plan["leaving"]["gateways"].items():
+        gateway = observed.gateways[name]
+        if not gateway.unread:
+            for difference in gateways.removals(planned, gateway):
+                yield _of_gateway(name, difference, "leaves the federation")
+
+
+def _of_gateway(name: str, difference: gateways.Difference, reason: str) -> Change:
+    return Change(name, LINKS, difference.kind, difference.subject, reason, difference.old, difference.new)
+
+
+# Which variable a gateway's difference follows from, where there is one.
+_GATEWAY_REASONS = {
+    "mtu": variables.UNDERLAY_MTU.name,
+    "port": variables.WIREGUARD_PORT.name,
+    "address": variables.OVERLAY.name,
+}
+
+
+def _reason(subject: str) -> str:
+    if subject.startswith("peer "):
+        return "the gateways of the federation"
+    return _GATEWAY_REASONS.get(subject, "")
+
+
+def _taken(planned: Mapping[str, t.Any], gateway: gateways.Gateway) -> bool:
+    """Tell whether the interface belongs to another federation, or to somebody else."""
+    return gateway.foreign or gateway.federation not in ("", planned["wireguard_gateway_federation"])
 
 
 def unknown_nodes(plan: Mapping[str, t.Any], observed: Observation) -> list[str]:
@@ -305,7 +331,8 @@ def findings(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[C
     for name, entry in {**plan["zones"], **plan["leaving"]["zones"]}.items():
         zone, service = observed.zones[name], entry["service"]
         if zone.unread:
-            told.append(Finding("zone.unread", name, CODES["zone.unread"].mend, zone.unread))
+            if zone.unread != NOT_IN_THIS_RUN:
+                told.append(Finding("zone.unread", name, CODES["zone.unread"].mend, zone.unread))
             continue
         if name in plan["zones"]:
             for variable, number, asked in (
@@ -317,12 +344,51 @@ def findings(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[C
                     told.append(Finding("zone.object", name, variable.name, f"there is no {what} {asked!r} that its user may use"))
     for name in (*plan["gateways"], *plan["leaving"]["gateways"]):
         gateway = observed.gateways[name]
-        if gateway.unread:
+        if gateway.unread and gateway.unread != NOT_IN_THIS_RUN:
             told.append(Finding("gateway.unread", name, CODES["gateway.unread"].mend, gateway.unread))
-    told += gateways.findings(plan, observed)
+    told += _taken_or_left(plan, observed)
+    told += _unnumberable(plan, observed)
     if not plan["run"]["allow_replace"]:
         for change in found:
             if change.kind == REPLACE:
                 text = f"{change.reason} {change.old} -> {change.new} needs new VMs, which this run may not make"
                 told.append(Finding("change.replace", change.host, variables.ALLOW_REPLACE.name, text))
     return told
+
+
+def _taken_or_left(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Finding]:
+    """Yield the gateways whose interface is somebody else's, and what the hub and the SuperLink know of sites that are gone."""
+    for name, planned in plan["gateways"].items():
+        gateway = observed.gateways[name]
+        if gateway.unread:
+            continue
+        if _taken(planned, gateway):
+            interface = planned["wireguard_gateway_interface"]
+            owner = f"the federation {gateway.federation!r}" if gateway.federation else "somebody else"
+            yield Finding(
+                "gateway.taken", name, variables.WIREGUARD_INTERFACE.name, f"{interface} on this gateway belongs to {owner}"
+            )
+        elif planned["wireguard_gateway_role"] == "hub":
+            known = {*plan["gateways"], *plan["leaving"]["gateways"]}
+            for peer, networks in gateway.peers:
+                if peer not in known and not any(_same_peer(networks, entry) for entry in planned["wireguard_gateway_peers"]):
+                    text = f"its peer {peer} ({', '.join(networks)}) is no gateway of the inventory; a run takes it off"
+                    yield Finding("site.orphan", name, "remove_site.yml", text)
+
+
+def _same_peer(networks: Iterable[str], planned: Mapping[str, t.Any]) -> bool:
+    """Tell whether a peer is a planned one under another name."""
+    return set(networks) == set(planned["allowed_ips"])
+
+
+def _unnumberable(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Finding]:
+    """Yield the sites whose new SuperNodes cannot be numbered: another site's numbers could not be read."""
+    unread = [
+        name
+        for name, entry in plan["zones"].items()
+        if entry["role"] == "training_site" and observed.zones[name].unread and not entry["pinned"]
+    ]
+    for name, entry in plan["zones"].items():
+        if entry["fresh"] and not entry["pinned"] and unread and not observed.zones[name].unread:
+            text = f"{', '.join(unread)} could not be read, so it is not known which partition numbers are free"
+            yield Finding("partition.unknown", name, variables.PARTITION_OFFSET.name, text)

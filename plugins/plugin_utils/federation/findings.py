@@ -75,6 +75,13 @@ _CODES = (
         "Run again when it is over, or with federation_interrupt_training=true.",
     ),
     Code(
+        "partition.unknown",
+        ERROR,
+        "new SuperNodes cannot be numbered while another site is not read",
+        "Mend the other site, or pin federation_partition_offset.",
+        "federation_partition_offset",
+    ),
+    Code(
         "site.orphan",
         WARNING,
         "something of a site is left that the inventory does not have",

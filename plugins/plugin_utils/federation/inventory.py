@@ -43,7 +43,7 @@ class Inventory:
         return self.get(self._topology.coordinator, variable)
 
     def shown(self) -> dict[str, dict[str, str]]:
-        """Return what the federation follows from, {host: {variable: value as text}}: no secrets, nothing of how zones are reached."""
+        """Return what the federation follows from, {host: {variable: value as text}}: no secrets."""
         told: dict[str, dict[str, str]] = {}
         for variable in VARIABLES:
             if variable.scope == RUN or variable.secret or variable.access:

@@ -8,6 +8,7 @@ A pin in the inventory comes first, then what is kept here, then the next free n
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import typing as t
 from collections.abc import Mapping
@@ -15,7 +16,8 @@ from dataclasses import dataclass, field
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, settings
 
-from .observation import Gateway, Observation, Zone
+from .gateways import Gateway
+from .observation import Observation, Zone
 
 
 @dataclass(frozen=True)
@@ -37,38 +39,36 @@ NOTHING_KEPT = Kept()
 def kept(plan: Mapping[str, t.Any], observed: Observation) -> Kept:
     """Return what is kept of the live federation that `observed` shows. The plan tells the hosts and the hub."""
     hub = next((name for name, given in plan["gateways"].items() if given["wireguard_gateway_role"] == "hub"), "")
-    tunnels = {name: address for name, gateway in observed.gateways.items() if (address := _address(gateway))}
+    known = _peers(observed.gateways[hub]) if hub in observed.gateways else {}
+    # What a gateway has itself comes before what the hub has of it.
+    tunnels = {name: address for name, address in known.items() if name in observed.gateways}
+    tunnels |= {name: address for name, gateway in observed.gateways.items() if (address := _interface(gateway.address))}
     return Kept(
         partitions={zone: numbers for zone, found in observed.zones.items() if (numbers := _partitions(found))},
         tunnels=tunnels,
-        taken=frozenset(_peers(observed.gateways[hub]) - set(tunnels.values())) if hub in observed.gateways else frozenset(),
+        taken=frozenset(set(known.values()) - set(tunnels.values())),
     )
 
 
 def _partitions(zone: Zone) -> tuple[int, ...]:
     held = {int(number) for vm in zone.vms if (number := vm.attributes.get(attributes.PARTITION, "")).isdigit()}
-    try:
+    with contextlib.suppress(ValueError):  # what a zone tells is input; a list that makes no sense reserves nothing
         held |= set(settings.parse_numbers(zone.inputs.get(settings.PARTITIONS, "")))
-    except ValueError:
-        pass  # what a zone tells is input; a list that makes no sense reserves nothing
     return tuple(sorted(held))
 
 
-def _address(gateway: Gateway) -> ipaddress.IPv4Address | None:
+def _interface(address: str) -> ipaddress.IPv4Address | None:
     try:
-        return ipaddress.IPv4Interface(gateway.address).ip
+        return ipaddress.IPv4Interface(address).ip
     except ValueError:
         return None
 
 
-def _peers(hub: Gateway) -> set[ipaddress.IPv4Address]:
-    """Return the tunnel addresses of the peers that the hub knows."""
-    found = set()
-    for network in (network for peer in hub.peers for network in peer.allowed_ips):
-        address, _slash, length = network.partition("/")
-        if length == "32":
-            try:
-                found.add(ipaddress.IPv4Address(address))
-            except ValueError:
-                continue
-    return found
+def _peers(hub: Gateway) -> dict[str, ipaddress.IPv4Address]:
+    """Return the tunnel addresses of the peers that the hub knows, by the peer's name."""
+    return {
+        name: address
+        for name, networks in hub.peers
+        for network in networks
+        if network.endswith("/32") and (address := _interface(network))
+    }

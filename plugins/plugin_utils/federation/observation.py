@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes
 
-NOT_IN_THIS_RUN = "it was not in this run"
+from .gateways import NOT_IN_THIS_RUN, Gateway
 
 
 @dataclass(frozen=True)
@@ -107,76 +107,6 @@ class Zone:
         """Return the number of runs under way that the SuperLink tells of."""
         told = self.vms[0].attributes.get(attributes.RUNS_ACTIVE, "") if self.vms else ""
         return int(told) if told.isdigit() else 0
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A peer that a gateway has. `age` is the seconds since the latest handshake, None where there was none."""
-
-    public_key: str
-    name: str = ""
-    allowed_ips: tuple[str, ...] = ()
-    age: int | None = None
-
-    @classmethod
-    def from_dict(cls, peer: Mapping[str, t.Any]) -> Peer:
-        """Read a peer as gateway_info returns it."""
-        age = peer.get("latest_handshake_age")
-        allowed = tuple(str(network) for network in peer.get("allowed_ips") or ())
-        return cls(str(peer.get("public_key", "")), str(peer.get("name", "")), allowed, age if isinstance(age, int) else None)
-
-
-@dataclass(frozen=True)
-class Gateway:
-    """A gateway's end of the tunnel as it was read: what gateway_info returned, and what is asked of it most."""
-
-    unread: str = ""
-    raw: Mapping[str, t.Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_result(cls, result: Mapping[str, t.Any] | None) -> Gateway:
-        """Read a result of gateway_info; None where there is none."""
-        if result is None:
-            return cls(unread=NOT_IN_THIS_RUN)
-        raw = result.get("gateway")
-        if not isinstance(raw, Mapping):
-            return cls(unread=str(result.get("unread") or "it gave no answer"))
-        return cls(raw=raw)
-
-    @property
-    def public_key(self) -> str:
-        """Return the WireGuard public key, empty where there is none or it is not known."""
-        return str(self.raw.get("public_key") or "")
-
-    @property
-    def address(self) -> str:
-        """Return the address in the overlay with its prefix, as it runs or as it is stored; empty where there is none."""
-        live = list(self._part("live").get("addresses") or ())
-        return str(live[0] if live else self._part("stored").get("address") or "")
-
-    @property
-    def peers(self) -> tuple[Peer, ...]:
-        """Return the peers that run, or those that are stored where nothing runs."""
-        return tuple(Peer.from_dict(peer) for peer in (self._part("live") or self._part("stored")).get("peers") or ())
-
-    @property
-    def running(self) -> bool:
-        """Tell whether the interface runs."""
-        return bool(self.raw.get("live"))
-
-    @property
-    def age(self) -> int | None:
-        """Return the seconds since the latest handshake of any peer, None where there was none."""
-        return min((peer.age for peer in self.peers if peer.age is not None), default=None)
-
-    @property
-    def probe(self) -> Mapping[str, t.Any]:
-        """Return what the TLS probe found: {connected, certificate (base64 of DER), error}; empty where none was made."""
-        return self._part("probe")
-
-    def _part(self, name: str) -> Mapping[str, t.Any]:
-        found = self.raw.get(name)
-        return found if isinstance(found, Mapping) else {}
 
 
 @dataclass(frozen=True)

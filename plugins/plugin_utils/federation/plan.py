@@ -52,7 +52,8 @@ def make_plan(
     - `name`, `flower_version`, `total_supernodes`, `total_partitions` (int), `keepalive` {time_s, timeout_s, enabled};
     - `superlink` {zone, host, port, dialled ("host:port"), names (["IP:..."]), service (its name), online (attributes of its VM
       once all SuperNodes are online), idle (once no run is under way)}, `lock` (name of the lock that a run takes);
-    - `zones` {host: {role ("coordinator" | "training_site"), supernodes, partitions ([numbers]), wait_timeout (seconds), service
+    - `zones` {host: {role ("coordinator" | "training_site"), supernodes, partitions ([numbers]), pinned
+      and fresh (whether the inventory says them, and whether any is new), wait_timeout (seconds), service
       (see services.py)}};
     - `gateways` {host: variables of the role wireguard_gateway}, `served` {gateway: zone};
     - `leaving` {zones: {host: {role, wait_timeout, service}}, gateways: {host: variables of the role wireguard_gateway}};
@@ -163,6 +164,8 @@ def _make(groups: Mapping[str, Iterable[str]], hosts: Mapping[str, Mapping[str, 
                 "role": "coordinator" if zone == known.coordinator else "training_site",
                 "supernodes": numbered.supernodes.get(zone, 0),
                 "partitions": list(numbered.numbers.get(zone, ())),
+                "pinned": zone in numbered.pinned,
+                "fresh": zone in numbered.fresh,
                 "wait_timeout": inventory.get(zone, variables.WAIT_TIMEOUT),
                 "service": service[zone],
             }

@@ -17,7 +17,8 @@ from ansible_collections.oneflower.federation.plugins.module_utils.appliance imp
 
 from .changes import Change, real, shown_setting
 from .findings import Finding
-from .observation import Gateway, Observation, Zone
+from .gateways import Gateway
+from .observation import Observation, Zone
 
 FORMAT = 1
 Facts = Mapping[str, Mapping[str, str]]
@@ -120,10 +121,9 @@ def _gateway(gateway: Gateway) -> Iterator[tuple[str, str]]:
     if gateway.unread:
         yield "unread", "yes"
         return
-    for part, value in gateway.raw.items():
-        if part in ("probe", "others"):
-            continue
-        yield from _flat(part, value)
+    for part, value in gateway.as_result().items():
+        if part != "others":
+            yield from _flat(part, value)
 
 
 def _flat(name: str, value: t.Any) -> Iterator[tuple[str, str]]:

@@ -34,11 +34,13 @@ def link(
     wan = inventory.get(topology.hub, variables.WAN_ADDRESS)
     port = inventory.federation(variables.WIREGUARD_PORT)
     interface = inventory.federation(variables.WIREGUARD_INTERFACE)
+    name = inventory.federation(variables.NAME)
     if not all(zone in mapping for zone in zones for mapping in by_zone) or None in (
         superlink,
         wan,
         port,
         interface,
+        name,
         *mtus.values(),
     ):
         return None
@@ -57,6 +59,7 @@ def link(
         is_hub = zone == hub_zone
         return {
             "wireguard_gateway_interface": interface,
+            "wireguard_gateway_federation": name,
             "wireguard_gateway_role": "hub" if is_hub else "spoke",
             "wireguard_gateway_address": str(tunnels[zone]),
             "wireguard_gateway_listen_port": port if is_hub else 0,
