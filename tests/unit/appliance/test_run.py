@@ -55,7 +55,7 @@ def tick(world, request="r1 rounds=2", serving=True):
 
 def test_a_run_from_request_to_result(world):
     assert tick(world)["FL_RUN_STATUS"] == "running"
-    assert world.flwr.submitted == [("smoke_app", 'rounds=2 nodes=1 request="r1"')]
+    assert world.flwr.submitted == [("smoke_app", 'rounds=2 nodes=1 num-partitions=0 request="r1"')]
     world.flwr.submission.done = True
     assert tick(world)["FL_RUN_ROUND"] == "0"
     progress(world, "r1", round=1, losses=[0.5], partitions=[3, 0, 1, 2], nodes=4, seconds=7.04)

@@ -52,6 +52,11 @@ class Runs:
         """Tell whether a run is under way."""
         return self._run.status == RUNNING
 
+    @property
+    def submitting(self) -> bool:
+        """Tell whether a run is being handed to Flower, which may not know it yet."""
+        return self._submission is not None
+
     def attributes(self) -> dict[str, str]:
         """Return the last run as attributes; none before the first."""
         return self._run.format() if self._run.id else {}
@@ -79,7 +84,7 @@ class Runs:
         self._since = self._news = self._clock()
         self._change(status=RUNNING)
         self._log(f"run {asked.id}: {asked.rounds} rounds")
-        run_config = f'rounds={asked.rounds} nodes={asked.nodes} request="{asked.id}"'
+        run_config = f'rounds={asked.rounds} nodes={asked.nodes} num-partitions={asked.partitions} request="{asked.id}"'
         self._submission = self._flwr.submit(self._paths.smoke_app, run_config)
 
     def _follow(self) -> None:
