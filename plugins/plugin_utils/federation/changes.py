@@ -266,7 +266,12 @@ def shown_setting(name: str, value: str) -> str:
 def _gateways(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]:
     for name, planned in plan["gateways"].items():
         gateway = observed.gateways[name]
-        if not gateway.unread and not _taken(planned, gateway):
+        if gateway.unread or _taken(planned, gateway):
+            continue
+        if not gateway.federation and not gateway.stored:
+            # Nothing of the federation is there: one change stands for the dozen that make the tunnel's end.
+            yield Change(name, LINKS, CREATE, "tunnel", "there is none", "", planned["wireguard_gateway_address"])
+        else:
             for difference in gateways.differences(planned, gateway, observed.gateways):
                 yield _of_gateway(name, difference, _reason(difference.subject))
     for name, planned in plan["leaving"]["gateways"].items():
