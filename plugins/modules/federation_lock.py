@@ -27,7 +27,8 @@ options:
     choices: [present, absent]
     default: present
   name:
-    description: Name of the lock. Names with C(& | : \\ " ; / ' # { } $ < >) and tabs are refused, as OpenNebula refuses them.
+    description:
+      - Name of the lock. What OpenNebula refuses in a rename is refused here too, such as slashes, quotes and semicolons.
     type: str
     required: true
   holder:
