@@ -54,6 +54,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"The inventory does not fit what exists, nothing was touched:\n- {lines}") from None
         found = changes.changes(made, observed)
         told = changes.findings(made, observed, found)
+        if arguments["save"] and made["run"]["fail_on_change"]:
+            told += changes.drift(found)
         if arguments["plan_file"]:
             self._hold(arguments["plan_file"], made, observed)
         written = saved.document(made, observed, found, told, written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))

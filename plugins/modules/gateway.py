@@ -312,7 +312,17 @@ class Present:
         if self.observed["live"]:
             self._mend(wanted)
         else:
-            host.run("systemctl", "restart", wireguard.service(name))
+            self._start()
+
+    def _start(self):
+        """Start the interface.
+
+        wg-quick falls back to wireguard-go where the kernel has no WireGuard. That may return before its socket is there, and the
+        unit fails then (seen on a busy machine), so it is started once more.
+        """
+        command = [self.host.tools["systemctl"], "restart", wireguard.service(self.host.name)]
+        if self.module.run_command(command)[0] != 0:
+            self.host.run("systemctl", "restart", wireguard.service(self.host.name))
 
     def _mend(self, wanted):
         """Bring the running interface to what is wanted; what is new comes before what is old goes."""

@@ -361,6 +361,12 @@ def findings(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[C
     return told
 
 
+def drift(found: Iterable[Change]) -> list[Finding]:
+    """Return a finding for every host that is not as planned."""
+    hosts = dict.fromkeys(change.host for change in real(found))
+    return [Finding("change.pending", host, CODES["change.pending"].mend, "a run would change it") for host in hosts]
+
+
 def _taken_or_left(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Finding]:
     """Yield the gateways whose interface is somebody else's, and what the hub and the SuperLink know of sites that are gone."""
     for name, planned in plan["gateways"].items():

@@ -83,6 +83,8 @@ def service_template(service: Mapping[str, t.Any], template_id: int, network_id:
                 "type": "vm",
                 "template_id": int(template_id),
                 "cardinality": service["cardinality"],
+                # OneFlow keeps a role in COOLDOWN after every scaling, 300 s unless told otherwise, and takes no other change.
+                "cooldown": 0,
                 "user_inputs": settings.user_inputs(service["role"]),
                 "template_contents": {
                     "CONTEXT": dict(service["context"]),
