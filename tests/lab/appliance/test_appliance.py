@@ -168,6 +168,18 @@ def test_keepalive_of_the_superlink_changed_through_a_user_attribute(superlink, 
     assert superlink.attributes["FL_NODES"] == ids
 
 
+def test_a_run_that_a_restart_ends_is_told_and_the_next_one_taken_up(superlink, nodes):
+    superlink.attributes["FL_RUN_REQUEST"] = "long rounds=500"
+    superlink.wait(60, lambda held: held.get("FL_RUN_ID") == "long" and held["FL_RUN_ROUND"] not in ("0", "1"))
+    change(superlink, "superlink", {"FL_CERT_EXTRA_SAN": "IP:203.0.113.2"}, FL_GRPC_KEEPALIVE_TIMEOUT="11")
+    took = superlink.wait(30, lambda held: held["FL_RUN_STATUS"] == "failed" and held["FL_RUNS_ACTIVE"] == "0")
+    print(f"a run that a restart ended is told {took:.1f} s after it")
+    assert superlink.attributes["FL_RUN_ERROR"] == "the SuperLink was restarted while the run was under way"
+    superlink.attributes["FL_RUN_REQUEST"] = "next rounds=1"
+    superlink.wait(90, lambda held: held["FL_RUN_ID"] == "next" and held["FL_RUN_STATUS"] != "running")
+    assert (superlink.attributes["FL_RUN_STATUS"], superlink.attributes["FL_RUN_PARTITIONS"]) == ("finished", "0,1")
+
+
 def test_routes_are_kept_without_a_restart(federation, superlink, nodes):
     def routes() -> set[tuple[str, str]]:
         return set(
