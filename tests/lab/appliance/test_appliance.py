@@ -342,6 +342,31 @@ def test_dead_connection_is_noticed_within_the_keepalive_timeout(federation, sup
     node.ready(60)
 
 
+def test_a_link_that_was_down_for_long_is_not_held_against_the_node(nodes):
+    """The fault goes with its cause, no other comes in its place, and Flower comes back by itself."""
+    node, namespace = nodes[0], f"{NAME}-{nodes[0].name}"
+    before = node.main_pid("flower-supernode")
+    digest = node.attributes["FL_SETTINGS"]
+    rules = "table inet down {\n chain outwards { type filter hook output priority 0; tcp dport 9092 drop; }\n}\n"
+    subprocess.run(["nsenter", f"--net=/run/netns/{namespace}", "nft", "-f", "-"], input=rules, text=True, check=True)
+    try:
+        node.wait(120, lambda held: "cannot be reached" in held.get("FL_ERROR", "") and held["FL_READY"] == "NO")
+        assert node.attributes["FL_SETTINGS"] == digest
+    finally:
+        subprocess.run(["nsenter", f"--net=/run/netns/{namespace}", "nft", "delete", "table", "inet", "down"], check=True)
+    cured = node.wait(30, lambda held: "FL_ERROR" not in held)
+    faults: set[str] = set()
+
+    def back(held: dict[str, str]) -> bool:
+        faults.update({held["FL_ERROR"]} if "FL_ERROR" in held else ())
+        return held["FL_READY"] == "YES"
+
+    took = cured + node.wait(90, back)
+    print(f"no fault {cured:.1f} s after the link was back, connected after {took:.1f} s")
+    assert not faults
+    assert node.main_pid("flower-supernode") == before
+
+
 def test_trains_again_after_all_that(federation, superlink, nodes):
     """The rebooted SuperNode came back as another node; the one it was before counts until its heartbeats have been missed."""
     federation.online(2, 90)
