@@ -92,6 +92,12 @@ def test_no_difference_shows_a_secret_or_a_digest():
     assert "0123456789abcdef" not in text and wireguard.digest(key(9)) not in text
 
 
+def test_what_the_role_would_refuse_is_told():
+    assert gateways.conflicts(planned("hub"), read(observed("hub"))) == []
+    (found,) = gateways.conflicts(planned("hub", federation="other"), read(observed("hub")))
+    assert "'flower'" in found
+
+
 def test_a_removal_of_another_federation_is_none():
     assert gateways.removals(planned("hub"), read(observed("hub")))
     assert gateways.removals(planned("hub", federation="other"), read(observed("hub"))) == []

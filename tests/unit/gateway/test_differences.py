@@ -136,6 +136,34 @@ def test_a_host_that_was_made_anew_is_the_same_peer_with_another_key():
     assert found(options, observed("hub")) == [f"set peer gw-b: public_key: {key(2)} -> {key(7)}"]
 
 
+OTHER = {
+    "interface": "wg1",
+    "federation": "second",
+    "listen_port": 51821,
+    "address": "10.10.19.1/24",
+    "superlink_address": "10.10.10.6",
+}
+
+
+def test_two_federations_with_nothing_in_common_are_no_conflict():
+    assert differences.conflicts(asked("hub"), {**observed("hub"), "others": [OTHER]}) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ({"others": [{**OTHER, "listen_port": 51820}]}, "port 51820"),
+        ({"others": [{**OTHER, "address": "10.10.9.130/25"}]}, "overlay 10.10.9.0/24"),
+        ({"others": [{**OTHER, "superlink_address": "10.10.10.5"}]}, "address 10.10.10.5"),
+        ({"federation": "second"}, "'second'"),
+        ({"foreign": True}, "/etc/wireguard/wg0.conf"),
+    ],
+)
+def test_what_is_another_federations_is_a_conflict(more, word):
+    (found,) = differences.conflicts(asked("hub"), {**observed("hub"), **more})
+    assert word in found and "another" in found
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_a_removal_takes_everything_and_turns_forwarding_off_that_was_off(role):
     told = [str(difference) for difference in differences.removals("wg0", observed(role))]
