@@ -221,7 +221,7 @@ def _tell(vm: VmState, output: str) -> None:
 
 
 def variant(change: Callable[[Inventory], None] | None = None, *, without: str = "", **federation: t.Any) -> Inventory:
-    """Return the lab's inventory with one SuperNode a site, without the sites `without` (letters), changed by `change`.
+    """Return the lab's inventory with one SuperNode a site and trainings of two rounds, without the sites `without` (letters), changed by `change`.
 
     `federation` are variables of the federation.
     """
@@ -231,7 +231,7 @@ def variant(change: Callable[[Inventory], None] | None = None, *, without: str =
         children(inventory, "gateways").pop(f"gw-{letter}")
     for given in children(inventory, "training_sites").values():
         given["federation_supernodes"] = 1
-    inventory["all"]["vars"].update(federation)
+    inventory["all"]["vars"].update({"federation_rounds": 2, **federation})
     if change:
         change(inventory)
     return inventory

@@ -116,7 +116,7 @@ def test_a_saved_plan_builds_two_zones(follow, untouched):
     told = announced(document)
     assert set(told) == {"zone-a", "zone-b", "gw-a", "gw-b"}
     assert {entry["kind"] for entries in told.values() for entry in entries} == {"create"}
-    output = follow.run("walkthrough", inventory, "-e", f"federation_plan_file={follow.changes_path}", "-e", "federation_rounds=2")
+    output = follow.run("walkthrough", inventory, "-e", f"federation_plan_file={follow.changes_path}")
     assert differing(output) == set(told)
     assert follow.lab.report()["training"]["partitions"] == [0]
     nothing_left(follow, inventory)
@@ -154,7 +154,7 @@ def test_a_training_by_fewer_partitions_is_told_and_repeated_only_when_asked(fol
     assert "[training.older]" in output and report["ok"] and differing(output) == set()
     assert report["training"]["partitions"] == [0]
     assert last is not report
-    output = follow.run("train", inventory, "-e", "federation_train=true", "-e", "federation_rounds=2")
+    output = follow.run("train", inventory, "-e", "federation_train=true")
     assert follow.lab.report()["training"]["partitions"] == [0, 1] and "[training.older]" not in output
 
 
