@@ -72,7 +72,8 @@ def link(
 
     def routes(zone: str) -> str:
         """Return what the zone's VMs reach through their gateway."""
-        reached = [str(tunnels[zone].network), *(str(lans[site]) for site in topology.sites)]
+        # Sorted: the order of the inventory is none of a VM's business.
+        reached = [tunnels[zone].network, *sorted(lans[site] for site in topology.sites)]
         return ", ".join(
             f"{network} via {addresses.gateways[zone]}" for network in (reached if zone == hub_zone else [f"{superlink}/32"])
         )
