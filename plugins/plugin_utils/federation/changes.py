@@ -399,11 +399,7 @@ def _same_peer(networks: Iterable[str], planned: Mapping[str, t.Any]) -> bool:
 
 def _unnumberable(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Finding]:
     """Yield the sites whose new SuperNodes cannot be numbered: another site's numbers could not be read."""
-    unread = [
-        name
-        for name, entry in plan["zones"].items()
-        if entry["role"] == "training_site" and observed.zones[name].unread and not entry["pinned"]
-    ]
+    unread = [name for name, entry in plan["zones"].items() if entry["role"] == "training_site" and observed.zones[name].unread]
     for name, entry in plan["zones"].items():
         if entry["fresh"] and not entry["pinned"] and unread and not observed.zones[name].unread:
             text = f"{', '.join(unread)} could not be read, so it is not known which partition numbers are free"
