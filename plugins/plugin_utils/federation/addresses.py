@@ -126,9 +126,10 @@ def _tunnels(inventory: Inventory, topology: Topology, kept: Kept, found: list[F
             continue
         tunnels[site] = address
         owner[address] = site
+    ends = (overlay.network_address, overlay.broadcast_address)
     for site in topology.sites:
         has = kept.tunnels.get(topology.gateways.get(site, ""))
-        if site not in tunnels and has is not None and has in overlay and has not in owner:
+        if site not in tunnels and has is not None and has in overlay and has not in ends and has not in owner:
             tunnels[site] = has
             owner[has] = site
     free = (address for address in overlay.hosts() if address not in owner and address not in kept.taken)

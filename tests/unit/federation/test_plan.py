@@ -6,12 +6,14 @@ from __future__ import annotations
 import base64
 import copy
 import ipaddress
+from pathlib import Path
 
 import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import settings
 from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import inventory, kept, plan, services, variables
 from ansible_collections.oneflower.federation.plugins.plugin_utils.federation.findings import Finding
 
+ROOT = Path(__file__).resolve().parents[3]
 GROUPS = {
     "coordinator": ["zone-a"],
     "training_sites": ["zone-b", "zone-c"],
