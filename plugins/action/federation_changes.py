@@ -9,7 +9,6 @@ import json
 import time
 import typing as t
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes
 from ansible_collections.oneflower.federation.plugins.plugin_utils import documents
@@ -46,18 +45,17 @@ class ActionModule(ActionBase):
             }
         )
         given = task_vars or {}
-        observed = observation.observed(given["federation_plan"], given["hostvars"])
+        made = given["federation_plan"]
+        observed = observation.observed(made, given["hostvars"])
         try:
-            made = plan.again(given["federation_plan"], kept.kept(given["federation_plan"], observed))
-        except plan.PlanError as error:
-            lines = "\n- ".join(f"{finding} [{finding.code}]" for finding in error.findings)
-            raise AnsibleActionFail(f"The inventory does not fit what exists, nothing was touched:\n- {lines}") from None
+            made = plan.again(made, kept.kept(made, observed))
+            refused = self._stale(arguments["plan_file"], made, observed) if arguments["plan_file"] else []
+        except plan.PlanError as error:  # the inventory does not fit what exists
+            refused = error.findings
         found = changes.changes(made, observed)
-        told = changes.findings(made, observed, found)
+        told = [*refused, *changes.findings(made, observed, found)]
         if arguments["save"] and made["run"]["fail_on_change"]:
             told += changes.drift(found)
-        if arguments["plan_file"]:
-            self._hold(arguments["plan_file"], made, observed)
         written = saved.document(made, observed, found, told, written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         if arguments["save"]:
             result["path"] = documents.write(arguments["path"] or "changes.json", written, variables.CHANGES_PATH.name)
@@ -69,24 +67,22 @@ class ActionModule(ActionBase):
         # What a first look has warned of is gone from the second, and still worth telling.
         earlier = (findings.from_result(entry) for entry in given.get("federation_changes", {}).get("findings", ()))
         told = report.unique([*(entry for entry in earlier if not entry.is_error), *told])
+        may_apply = arguments["apply"] and not refused
         result.update(
-            changed=False, plan=made, changes=_summary(made, observed, found, told, written["digest"], may_apply=arguments["apply"])
+            changed=False, plan=made, changes=_summary(made, observed, found, told, written["digest"], may_apply=may_apply)
         )
         return result
 
-    def _hold(self, path: str, made: t.Mapping[str, t.Any], observed: observation.Observation) -> None:
-        """Refuse unless the saved plan still holds."""
+    def _stale(self, path: str, made: t.Mapping[str, t.Any], observed: observation.Observation) -> list[findings.Finding]:
+        """Return the finding that the saved plan does not hold any more, none where it does."""
         try:
             with open(documents.absolute(path), encoding="utf-8") as stream:
                 moved = saved.moved(json.load(stream), made, observed)
         except (OSError, ValueError) as error:
-            raise AnsibleActionFail(f"The saved plan {path} {error}. Nothing was touched. [plan.stale]") from None
-        if moved:
-            lines = "\n- ".join(moved)
-            raise AnsibleActionFail(
-                f"The saved plan {path} does not hold any more, nothing was touched. Save and approve a new one. [plan.stale]\n"
-                f"This moved:\n- {lines}"
-            )
+            moved = [str(error)]
+        where = made["superlink"]["zone"]
+        text = f"{path} does not hold any more, so nothing was touched; this moved:\n- "
+        return [findings.Finding("plan.stale", where, variables.PLAN_FILE.name, text + "\n- ".join(moved))] if moved else []
 
 
 def _summary(

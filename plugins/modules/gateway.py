@@ -17,7 +17,8 @@ description:
     C(/etc/oneflower/INTERFACE.nft) and C(.json), and the unit C(oneflower-gateway@INTERFACE.service).
   - On a hub the routes to the sites stand in a routing table of their own, which only packets from the SuperLink use.
   - The private key is made on the host and never leaves it. Public keys of peers that are not given are the stored ones.
-  - An interface of another federation, or a configuration that somebody made by hand, is refused and left alone.
+  - An interface, port, overlay or SuperLink's address of another federation, and a configuration that somebody made by hand, are
+    refused before anything is touched.
 notes:
   - M(ansible.builtin.copy) and M(ansible.builtin.systemd_service) could do a part of this in several tasks. It is one module
     because those compare files only, so they do not see that the kernel has drifted from them, and because a run in which there
@@ -228,14 +229,10 @@ class Present:
     def refusal(self):
         """Return why nothing may be changed, empty where it may."""
         name, observed = self.host.name, self.observed
-        conf, key, unit = wireguard.conf_path(name), wireguard.key_path(name), wireguard.service(name)
-        if observed["federation"] not in ("", self.asked["federation"]):
-            return (
-                f"{name} belongs to the federation {observed['federation']!r} on this host; give "
-                f"{self.asked['federation']!r} another interface"
-            )
-        if observed["foreign"]:
-            return f"{conf} was not made by this module, and would be lost; move it away, or choose another interface"
+        key, unit = wireguard.key_path(name), wireguard.service(name)
+        found = differences.conflicts(self.asked, observed)
+        if found:
+            return "; ".join(found)
         if observed["live"] and observed["public_key"] not in ("", observed["live"]["public_key"]):
             return (
                 f"{name} runs with another private key than {key}; applying this would cut every peer off. Restore the key file, "
@@ -258,7 +255,11 @@ class Present:
         found = kept.get("ip_forward") or next(
             (other["ip_forward"] for other in map(hosts.record, hosts.recorded()) if other.get("ip_forward")), host.forwarding()
         )
-        wanted = {"federation": self.asked["federation"], "ip_forward": found}
+        wanted = {
+            "federation": self.asked["federation"],
+            "superlink_address": self.asked["superlink_address"],
+            "ip_forward": found,
+        }
         in_force = rules["loaded"] and rules["forwarding"] and rules["active"] and not stale
         os.makedirs(firewall.RULES_FOLDER, mode=0o755, exist_ok=True)
         if not in_force:

@@ -149,7 +149,8 @@ gateway:
       type: dict
       returned: success
     others:
-      description: Other federations on this host, each with V(interface), V(federation), V(listen_port) and V(address).
+      description: Other federations on this host, each with V(interface), V(federation), V(listen_port), V(address) and
+        V(superlink_address).
       type: list
       elements: dict
       returned: success

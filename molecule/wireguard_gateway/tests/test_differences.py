@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import gateways
 
-RESULTS = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"], ".build/results")
+RESULTS = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 HOSTS = ("gw-a", "gw-b", "gw-c")
 
 

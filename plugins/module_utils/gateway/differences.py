@@ -8,6 +8,7 @@ The module `gateway` finds with it what it has to do, and the controller what th
 
 from __future__ import annotations
 
+import ipaddress
 import typing as t
 from collections.abc import Mapping, Sequence
 
@@ -86,6 +87,27 @@ def removals(interface: str, observed: Mapping[str, t.Any]) -> list[Difference]:
     found = [Difference(REMOVE, subject, values.get(subject, ""), "") for subject, value in there.items() if value]
     if found and rules["forwarding"] and not rules["forwarding_found"] and not observed["others"]:
         found.append(Difference(SET, "forwarding", "on", "off"))
+    return found
+
+
+def conflicts(asked: Mapping[str, t.Any], observed: Mapping[str, t.Any]) -> list[str]:
+    """Return why the host cannot have this federation beside what it has, one sentence each."""
+    name, found = asked["interface"], []
+    if observed["federation"] not in ("", asked["federation"]):
+        found.append(f"{name} belongs to the federation {observed['federation']!r}; take another interface")
+    if observed["foreign"]:
+        found.append(
+            f"{wireguard.conf_path(name)} was made by somebody else, and would be lost; move it away or take another interface"
+        )
+    overlay = ipaddress.IPv4Interface(asked["address"]).network
+    for other in observed["others"]:
+        whose = f"the federation {other['federation']!r} on {other['interface']}"
+        if asked["listen_port"] and int(asked["listen_port"]) == other["listen_port"]:
+            found.append(f"port {asked['listen_port']} is that of {whose}; take another port")
+        if other["address"] and overlay.overlaps(ipaddress.IPv4Interface(other["address"]).network):
+            found.append(f"the overlay {overlay} overlaps that of {whose}, {other['address']}; take another overlay")
+        if asked["superlink_address"] == other["superlink_address"]:
+            found.append(f"the SuperLink's address {asked['superlink_address']} is that of {whose}; take another address")
     return found
 
 
@@ -193,6 +215,7 @@ def _peers(wanted: wireguard.Configuration, stored: Sequence[Peer], live: Mappin
                 )
                 if other is not None and differs
             ]
+            old.sort(key=lambda value, new=new: value == new)  # type: ignore[misc] # an endpoint is set where only the wish is new
             if old and attribute == "preshared_key":
                 found.append(Difference(SET, f"{subject}: {attribute}", "another one" if old[0] else "", "shared by both ends"))
             elif old:

@@ -30,7 +30,7 @@ def record_path(interface: str) -> str:
 
 
 def record(interface: str) -> dict[str, t.Any]:
-    """Return {federation, ip_forward ("0" or "1"), listing (SHA-256)}; empty where there is none or it cannot be read."""
+    """Return {federation, superlink_address, ip_forward ("0" or "1"), listing (SHA-256)}; empty where nothing can be read."""
     try:
         found = json.loads(files.read(record_path(interface)))
     except ValueError:
@@ -194,12 +194,13 @@ def _live(host: Host, tables: t.Iterable[int]) -> dict[str, t.Any]:
 def _others(interface: str) -> list[dict[str, t.Any]]:
     found = []
     for name in recorded():
-        stored = wireguard.parse_configuration(files.read(wireguard.conf_path(name)))
+        stored, kept = wireguard.parse_configuration(files.read(wireguard.conf_path(name))), record(name)
         if name != interface:
             found.append(
                 {
                     "interface": name,
-                    "federation": record(name).get("federation", ""),
+                    "federation": str(kept.get("federation", "")),
+                    "superlink_address": str(kept.get("superlink_address", "")),
                     "listen_port": stored.listen_port if stored else 0,
                     "address": stored.address if stored else "",
                 }

@@ -107,7 +107,7 @@ def differences(planned: Mapping[str, t.Any], observed: Gateway, ends: Mapping[s
     `planned` are the role's variables for it, `ends` the gateways at the other ends, by host. A peer that was not read keeps its
     keys, and is none where nobody knows them. `observed` must have been read.
     """
-    asked = {option: planned[PREFIX + option] for option in OPTIONS}
+    asked = _asked(planned)
     own = _End.of_gateway(observed)
     asked["peers"] = []
     for peer in planned[PREFIX + "peers"]:
@@ -119,6 +119,15 @@ def differences(planned: Mapping[str, t.Any], observed: Gateway, ends: Mapping[s
                 entry["preshared_key"] = NEW
         asked["peers"].append(entry)
     return gateway_differences.differences(asked, observed.as_result())
+
+
+def conflicts(planned: Mapping[str, t.Any], observed: Gateway) -> list[str]:
+    """Return why the role would refuse a gateway, one sentence each: something is another federation's, or made by hand."""
+    return gateway_differences.conflicts(_asked(planned), observed.as_result())
+
+
+def _asked(planned: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {option: planned[PREFIX + option] for option in OPTIONS}
 
 
 def removals(planned: Mapping[str, t.Any], observed: Gateway) -> list[Difference]:

@@ -434,7 +434,7 @@ class TestLiveSettings:
         node.gate.held.update(change)
         held = node.turn(3)
         assert node.restarts == [("flower-supernode", None)]
-        assert "FL_SETTINGS" not in held
+        assert ("FL_SETTINGS" in held, held["READY"]) == (False, "NO")
         node.units.states["flower-supernode"] = connected(change.get("FL_SUPERLINK_ADDRESS", NODE["FL_SUPERLINK_ADDRESS"]))
         assert node.turn()["FL_SETTINGS"] == self.digest(**change)
         assert node.turn(20)["READY"] == "YES"
@@ -490,6 +490,16 @@ class TestLiveSettings:
         handshake["is"] = "f" * 64
         held = node.turn(3)
         assert (node.restarts, held["FL_SETTINGS"], "FL_ERROR" in held) == ([], self.digest(), False)
+
+    def test_settings_that_wait_for_a_handshake_are_told_of(self, node, handshake):
+        handshake["is"] = tls.Unreachable("cannot be reached", final=False)
+        node.gate.held["FL_LOG_LEVEL"] = "DEBUG"
+        assert "FL_ERROR" not in node.turn(40)
+        held = node.turn(20)
+        assert (held["FL_ERROR"], held["READY"], node.restarts) == ("other settings wait: cannot be reached", "YES", [])
+        handshake["is"] = "f" * 64
+        assert "FL_ERROR" not in node.turn(1)
+        assert len(node.restarts) == 1
 
     def test_a_value_that_is_refused_changes_nothing(self, node):
         node.gate.held["FL_LOG_LEVEL"] = "LOUD"
@@ -651,12 +661,12 @@ class TestSuperLink:
     def test_nodes_and_runs_are_what_the_database_holds(self, superlink, monkeypatch):
         assert "FL_RUNS_ACTIVE" not in superlink.turn(2)
         state = superlink_state.State({"9": True, "70": False}, 1)
-        monkeypatch.setattr(superlink_state, "read", lambda _database: state)
+        monkeypatch.setattr(superlink_state, "read", lambda _database, _since: state)
         held = superlink.turn()
         assert (held["FL_NODES"], held["FL_NODES_ONLINE"], held["FL_RUNS_ACTIVE"]) == ("9:online,70:offline", "1", "1")
 
     def test_a_run_that_flower_does_not_know_yet_is_active(self, superlink, monkeypatch):
-        monkeypatch.setattr(superlink_state, "read", lambda _database: superlink_state.State({}, 0))
+        monkeypatch.setattr(superlink_state, "read", lambda _database, _since: superlink_state.State({}, 0))
         assert superlink.turn(2)["FL_RUNS_ACTIVE"] == "0"
         submission = FakeSubmission(json.dumps({"run-id": "77"}))
         superlink.agent._role.runs._flwr = types.SimpleNamespace(submit=lambda _app, _config: submission)

@@ -51,3 +51,12 @@ def test_runs(database, running_at, finished_at, token, active_until, active):
     connection.execute("INSERT INTO task VALUES (71, NULL, NULL, NULL, NULL)")  # another task of the run
     connection.commit()
     assert superlink_state.read(path, now=NOON_S).runs == active
+
+
+def test_a_run_dies_with_the_superlink_that_began_it(database):
+    connection, path = database
+    connection.execute("INSERT INTO run VALUES (7, 70)")
+    connection.execute("INSERT INTO task VALUES (70, ?, NULL, 't', '2026-11-28 12:01:00+00:00')", (NOON,))
+    connection.commit()
+    assert superlink_state.read(path, since=NOON_S - 1, now=NOON_S + 5).runs == 1
+    assert superlink_state.read(path, since=NOON_S + 1, now=NOON_S + 5).runs == 0

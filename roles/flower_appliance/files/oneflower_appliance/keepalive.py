@@ -68,7 +68,7 @@ class Recorder:
         self._path = path
         self._lock = threading.Lock()
         self._written = 0.0
-        self._state: dict[str, t.Any] = {"pid": os.getpid(), "servers": [], "channels": []}
+        self._state: dict[str, t.Any] = {"pid": os.getpid(), "started": time.time(), "servers": [], "channels": []}
         self.write(force=True)
 
     def add(self, kind: str, entry: dict[str, t.Any]) -> dict[str, t.Any]:

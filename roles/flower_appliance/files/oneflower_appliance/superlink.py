@@ -82,14 +82,16 @@ class SuperLink:
             except tls.Untrusted as error:
                 return Report({}, [str(error)])
         self._check(secure)
-        self._state = superlink_state.read(host.paths.home / self._values[settings.DATABASE]) or self._state
+        since = float((host.units.grpc(self.unit) or {}).get("started", 0))
+        self._state = superlink_state.read(host.paths.home / self._values[settings.DATABASE], since) or self._state
         self._in_force = self._in_force or self._serving
         report.ready = self._serving
         if not self._serving and self._failing.seconds(True) > GRACE_S:
             report.faults.append(f"the SuperLink does not serve: {self._reason}{self._last_words()}")
         elif self._serving:
             self._failing.seconds(False)
-        self.runs.tick(self._known().get(attributes.RUN_REQUEST, ""), serving=self._serving)
+        active = self._state.runs if self._state and self._serving else None
+        self.runs.tick(self._known().get(attributes.RUN_REQUEST, ""), serving=self._serving, active=active)
         state = self._state or superlink_state.State({}, 0)
         unforgotten = self._forgetting.tick(self._known().get(attributes.NODES_FORGET, ""), state.nodes, serving=self._serving)
         report.faults += [unforgotten] if unforgotten else []

@@ -105,10 +105,12 @@ class SuperNode:
             fault, final = self._verify(ca_pem)
         # While the SuperLink cannot be reached with other settings, what runs goes on with those that it was started with.
         if fault is None and (not self._applied or not running) and self._apply(ca_pem, self._partition):
-            connected, channel = False, None
+            connected, channel, self._connected = False, None, False
         if connected and not (fault and final):
-            for timer in (self._lost, self._failing, self._stuck):
-                timer.seconds(False)
+            self._lost.seconds(False)
+            self._stuck.seconds(False)
+            if self._failing.seconds(fault is not None and not self._applied) > GRACE_S:
+                report.faults.append(f"other settings wait: {fault}")
             self._connected = True
             self._in_force = self._in_force or self._applied
         else:
