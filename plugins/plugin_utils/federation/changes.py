@@ -342,7 +342,7 @@ def findings(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[C
         zone, service = observed.zones[name], entry["service"]
         if zone.unread:
             if zone.unread != NOT_IN_THIS_RUN:
-                told.append(Finding("zone.unread", name, CODES["zone.unread"].mend, zone.unread))
+                told.append(Finding(zone.code, name, CODES[zone.code].mend, zone.unread))
             continue
         if name in plan["zones"]:
             for variable, number, asked in (
@@ -355,7 +355,7 @@ def findings(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[C
     for name in (*plan["gateways"], *plan["leaving"]["gateways"]):
         gateway = observed.gateways[name]
         if gateway.unread and gateway.unread != NOT_IN_THIS_RUN:
-            told.append(Finding("gateway.unread", name, CODES["gateway.unread"].mend, gateway.unread))
+            told.append(Finding(gateway.code, name, CODES[gateway.code].mend, gateway.unread))
     told += _taken_or_left(plan, observed)
     told += _unnumberable(plan, observed)
     if not plan["run"]["allow_replace"]:

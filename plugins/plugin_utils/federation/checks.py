@@ -81,8 +81,8 @@ def _as_planned(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Ch
         text = "; ".join(f"{change.kind} {change.subject}{change.reason and f' ({change.reason})'}" for change in found)
         yield Check(check, host, expected, text, False, host, "change.pending")
     unread = {
-        **{name: ("zone.unread", zone.unread) for name, zone in observed.zones.items() if zone.unread},
-        **{name: ("gateway.unread", gateway.unread) for name, gateway in observed.gateways.items() if gateway.unread},
+        **{name: (zone.code, zone.unread) for name, zone in observed.zones.items() if zone.unread},
+        **{name: (gateway.code, gateway.unread) for name, gateway in observed.gateways.items() if gateway.unread},
     }
     for host, (code, reason) in unread.items():
         yield Check(check, host, expected, f"not read: {reason}", False, host, code)
@@ -95,7 +95,7 @@ def _services(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Chec
         zone, cardinality = observed.zones[name], entry["service"]["cardinality"]
         expected = f"RUNNING, {cardinality} VM(s)"
         if zone.unread:
-            yield Check("OneFlow service", name, expected, f"not read: {zone.unread}", False, name, "zone.unread")
+            yield Check("OneFlow service", name, expected, f"not read: {zone.unread}", False, name, zone.code)
         elif zone.absent:
             yield Check("OneFlow service", name, expected, "absent", False, name, "service.absent")
         else:
@@ -154,7 +154,7 @@ def _settings(service: Mapping[str, t.Any], carried: Mapping[str, str], vm: Vm) 
 def _missing(zone: Zone) -> tuple[str, str]:
     """Return what to say of a VM that is not there, and under which code."""
     if zone.unread:
-        return "not read", "zone.unread"
+        return "not read", zone.code
     return ("no service", "service.absent") if zone.absent else ("no VM", "service.state")
 
 
@@ -182,7 +182,7 @@ def _tunnels(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Check
     for name in _spokes(plan):
         gateway = observed.gateways[name]
         if gateway.unread:
-            yield Check("WireGuard tunnel", name, expected, f"not read: {gateway.unread}", False, name, "gateway.unread")
+            yield Check("WireGuard tunnel", name, expected, f"not read: {gateway.unread}", False, name, gateway.code)
             continue
         age = gateway.age
         found = "no interface" if not gateway.running else "no handshake" if age is None else f"{age} s ago"
@@ -207,7 +207,7 @@ def _probes(plan: Mapping[str, t.Any], observed: Observation, superlink: Vm | No
             "not read" if gateway.unread else found,
             bool(fingerprint) and seen == fingerprint,
             name,
-            "gateway.unread" if gateway.unread else "probe.failed",
+            gateway.code or "probe.failed",
         )
 
 

@@ -8,7 +8,7 @@ import random
 
 import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes
-from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import changes, plan
+from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import changes, checks, plan, report
 from ansible_collections.oneflower.federation.plugins.plugin_utils.federation.changes import (
     COORDINATOR,
     CREATE,
@@ -33,7 +33,7 @@ from ansible_collections.oneflower.federation.plugins.plugin_utils.federation.ch
 
 from tests.unit.federation import as_planned
 from tests.unit.federation.as_planned import planned, run_with, vm
-from tests.unit.federation.certificates_of_tests import OTHER_CA, OTHER_LEAF
+from tests.unit.federation.certificates_of_tests import NOW, OTHER_CA, OTHER_LEAF
 from tests.unit.federation.test_plan import GROUPS, HOSTS, changed, zone
 
 PLAN = plan.make_plan(GROUPS, HOSTS)
@@ -490,6 +490,29 @@ def test_a_host_that_was_not_read_has_no_change_and_hides_nobody_elses(found, ho
     found[host] = {"unread": "timed out"}
     assert short(announced(found, hosts)) == [("gw-c", SET, "mtu"), ("zone-c", RESTART, "FL_NODE_CONFIG")]
     assert told(found, hosts) == [(f"{'zone' if host.startswith('zone') else 'gateway'}.unread", host)]
+
+
+@pytest.mark.parametrize(
+    ("host", "result", "code"),
+    [
+        ("zone-b", {"error": {"kind": "unreachable"}}, "zone.unreachable"),
+        ("zone-b", {"error": {"kind": "tls"}}, "zone.tls"),
+        ("zone-b", {"error": {"kind": "authentication"}}, "zone.credentials"),
+        ("zone-b", {"error": {"kind": "refused"}}, "zone.unread"),
+        ("zone-b", {"error": {}}, "zone.unread"),
+        ("zone-b", {"error": "x"}, "zone.unread"),
+        ("gw-b", {"gone": True}, "gateway.unreachable"),
+        ("gw-b", {"gone": False}, "gateway.unread"),
+    ],
+)
+def test_why_a_host_was_not_read_is_told_once_under_its_code(found, host, result, code):
+    found[host] = {"unread": "the reason", **result}
+    made = planned(found, GROUPS, HOSTS)
+    observed = as_planned.observed(made, found)
+    rows = [row.finding() for row in checks.checks(made, observed, NOW) if not row.ok and row.host == host]
+    assert rows
+    (only,) = report.unique([*changes.findings(made, observed, []), *rows])
+    assert (only.code, only.host, only.message) == (code, host, "the reason")
 
 
 def test_what_is_not_in_the_run_is_no_finding(found):

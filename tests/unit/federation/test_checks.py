@@ -80,7 +80,7 @@ SETTINGS, AS_PLANNED = "settings in force", "as planned"
         (lambda o: attributes(o, "zone-a").update(FL_NODES_ONLINE="4"), (ONLINE, "zone-a", "supernodes.offline")),
         (lambda o: attributes(o, "zone-a").pop("FL_KEEPALIVE"), (KEEPALIVE, "zone-a", "keepalive.differs")),
         (lambda o: o.pop("gw-b"), (TUNNEL, "gw-b", "gateway.unread")),
-        (lambda o: o.update({"gw-b": {"unread": "timed out", "gone": True}}), (TUNNEL, "gw-b", "gateway.unread")),
+        (lambda o: o.update({"gw-b": {"unread": "timed out", "gone": True}}), (TUNNEL, "gw-b", "gateway.unreachable")),
         (lambda o: o["gw-b"]["gateway"].update(live={}), (TUNNEL, "gw-b", "tunnel.silent")),
         (lambda o: live(o, "gw-c")["peers"][0].update(latest_handshake_age=181), (TUNNEL, "gw-c", "tunnel.silent")),
         (lambda o: live(o, "gw-c")["peers"][0].update(latest_handshake_age=None), (TUNNEL, "gw-c", "tunnel.silent")),
