@@ -35,6 +35,11 @@ NODES_ONLINE = "FL_NODES_ONLINE"
 SUPERLINK_DIALLED = "FL_SUPERLINK"
 PEER_FINGERPRINT = "FL_PEER_FINGERPRINT"
 PARTITION = "FL_PARTITION_ID"
+SETTINGS_DIGEST = "FL_SETTINGS"
+NODE_ID = "FL_NODE_ID"
+NODES = "FL_NODES"
+RUNS_ACTIVE = "FL_RUNS_ACTIVE"
+NODES_FORGET = "FL_NODES_FORGET"
 RUN_REQUEST = "FL_RUN_REQUEST"
 RUN_ID = "FL_RUN_ID"
 RUN_STATUS = "FL_RUN_STATUS"
@@ -80,15 +85,24 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         BOTH,
         "the gRPC options in force, read from Flower's process; `tcp_user_timeout_ms` is the kernel's",
     ),
+    Attribute(
+        SETTINGS_DIGEST,
+        BOTH,
+        "digest of the live settings that are in force, see below; absent while others are being put in force",
+    ),
     Attribute(ENDPOINT, _SUPERLINK, "address and port of the Fleet API"),
     Attribute(TLS, _SUPERLINK, "whether TLS is on, `YES` or `NO`"),
     Attribute(CA_CERTIFICATE, _SUPERLINK, "its CA certificate, base64 of PEM"),
     Attribute(CERTIFICATE_SANS, _SUPERLINK, "names in its server certificate, separated by commas"),
     Attribute(CERTIFICATE_FINGERPRINT, _SUPERLINK, "SHA-256 of its server certificate"),
     Attribute(NODES_ONLINE, _SUPERLINK, "SuperNodes online, from the SuperLink's database"),
+    Attribute(NODES, _SUPERLINK, "every node that it has registered, each with `online` or `offline`: `id:online,id:offline`"),
+    Attribute(RUNS_ACTIVE, _SUPERLINK, "runs that are not finished, whoever started them"),
+    Attribute(NODES_FORGET, _SUPERLINK, "ids of nodes to unregister, separated by commas", asked=True),
     Attribute(SUPERLINK_DIALLED, _SUPERNODE, "address that it dials"),
     Attribute(PEER_FINGERPRINT, _SUPERNODE, "SHA-256 of the certificate that it verified in a handshake with that address"),
     Attribute(PARTITION, _SUPERNODE, "partition that it holds; no other VM of its service has it"),
+    Attribute(NODE_ID, _SUPERNODE, "id of its node in the SuperLink"),
     Attribute(RUN_REQUEST, _SUPERLINK, "the run to start, see below", asked=True),
     Attribute(RUN_ID, _SUPERLINK, "id of the run that was asked for last"),
     Attribute(RUN_STATUS, _SUPERLINK, "`running`, `finished` or `failed`"),
@@ -137,27 +151,32 @@ class Keepalive:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run that the SuperLink's VM is asked for: its id, the rounds, and the SuperNodes to wait for."""
+    """A run that the SuperLink's VM is asked for: its id, the rounds, the SuperNodes to wait for, the federation's partitions.
+
+    `partitions` 0: not told.
+    """
 
     id: str
     rounds: int = 3
     nodes: int = 1
+    partitions: int = 0
 
     def format(self) -> str:
-        """Return "<id> rounds=3 nodes=1"; the number of SuperNodes only where it is more than one."""
-        return f"{self.id} rounds={self.rounds}" + (f" nodes={self.nodes}" if self.nodes > 1 else "")
+        """Return "<id> rounds=3 nodes=2 partitions=5"; a number that says no more than its absence is left out."""
+        text = f"{self.id} rounds={self.rounds}" + (f" nodes={self.nodes}" if self.nodes > 1 else "")
+        return text + (f" partitions={self.partitions}" if self.partitions else "")
 
     @classmethod
     def parse(cls, text: str) -> RunRequest:
-        """Read "<id> [rounds=3] [nodes=1]". Raises ValueError that names the attribute."""
+        """Read "<id> [rounds=3] [nodes=1] [partitions=1]". Raises ValueError that names the attribute."""
         identifier, *pairs = text.split() or [""]
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", identifier):
             raise ValueError(f"{RUN_REQUEST}: id {identifier[:70]!r} must be 1 to 64 of A-Z a-z 0-9 . _ -")
         values: dict[str, int] = {}
         for pair in pairs:
             key, _equals, value = pair.partition("=")
-            if key not in ("rounds", "nodes") or not re.fullmatch(r"[1-9][0-9]{0,3}", value):
-                raise ValueError(f"{RUN_REQUEST}: {pair[:70]!r} is not rounds=N or nodes=N with N from 1 to 9999")
+            if key not in ("rounds", "nodes", "partitions") or not re.fullmatch(r"[1-9][0-9]{0,6}", value):
+                raise ValueError(f"{RUN_REQUEST}: {pair[:70]!r} is not rounds=N, nodes=N or partitions=N with N from 1 to 9999999")
             values[key] = int(value)
         return cls(identifier, **values)
 
@@ -215,6 +234,26 @@ def format_names(names: Iterable[str]) -> str:
 def parse_names(text: str) -> list[str]:
     """Return the names of a certificate, such as ["IP:10.10.10.5", "DNS:superlink"]."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def format_nodes(nodes: Mapping[str, bool]) -> str:
+    """Return nodes and whether each is online as one attribute, by id: "17:online,203:offline"."""
+    return ",".join(f"{node}:{'online' if nodes[node] else 'offline'}" for node in sorted(nodes, key=int))
+
+
+def parse_nodes(text: str) -> dict[str, bool]:
+    """Read what `format_nodes` wrote; what has another form is left out."""
+    return {node: state == "online" for node, state in re.findall(r"(?:^|,)([0-9]{1,20}):(online|offline)(?=,|$)", text)}
+
+
+def format_node_ids(nodes: Iterable[str]) -> str:
+    """Return ids of nodes as one attribute."""
+    return ",".join(sorted(set(nodes), key=int))
+
+
+def parse_node_ids(text: str) -> list[str]:
+    """Read what `format_node_ids` wrote; what is no id is left out."""
+    return [node for part in text.split(",") if re.fullmatch(r"[0-9]{1,20}", node := part.strip())]
 
 
 def _count(text: str | None) -> int:

@@ -11,9 +11,10 @@ of the folder.
 from __future__ import annotations
 
 import base64
+import hashlib
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from . import flower_releases
@@ -34,14 +35,16 @@ FLEET_API_ADDRESS = "FL_FLEET_API_ADDRESS"
 DATABASE = "FL_DATABASE"
 SUPERLINK_ADDRESS = "FL_SUPERLINK_ADDRESS"
 CA_CERTIFICATE = "FL_SSL_CA_CERTFILE"
-PARTITION_OFFSET = "FL_PARTITION_OFFSET"
-PARTITIONS = "FL_NUM_PARTITIONS"
+PARTITIONS = "FL_PARTITIONS"
+NUM_PARTITIONS = "FL_NUM_PARTITIONS"
 NODE_CONFIG = "FL_NODE_CONFIG"
 MAX_RETRIES = "FL_MAX_RETRIES"
 MAX_WAIT_TIME = "FL_MAX_WAIT_TIME"
+ROUTES = "FL_ROUTES"
 
 # Names of CONTEXT variables that belong to the appliance begin with one of these.
 PREFIXES = ("FL_", "FLOWER_")
+MOST_PARTITIONS = 1_000_000
 
 
 def format_pem(pem: bytes) -> str:
@@ -54,12 +57,76 @@ def parse_pem(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
 
 
+def format_numbers(numbers: Iterable[int]) -> str:
+    """Return whole numbers as one line, ascending, neighbours as a range: "0-1,4"."""
+    ranges: list[tuple[int, int]] = []
+    for number in sorted(set(numbers)):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in ranges)
+
+
+def parse_numbers(text: str) -> list[int]:
+    """Read what `format_numbers` wrote, in any order; "" is no number. Return them ascending, each once. Raises ValueError."""
+    numbers: set[int] = set()
+    for part in text.split(",") if text.strip() else []:
+        match = re.fullmatch(r"([0-9]{1,7})(?:-([0-9]{1,7}))?", part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < MOST_PARTITIONS:
+            raise ValueError(f"has {part.strip()[:40]!r}; numbers and ranges below {MOST_PARTITIONS} are needed, such as 0-1,4")
+        numbers.update(range(first, last + 1))
+    return sorted(numbers)
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route of the VM: a network and the neighbour that forwards to it."""
+
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network
+    via: ipaddress.IPv4Address | ipaddress.IPv6Address
+
+    def __str__(self) -> str:
+        return f"{self.network} via {self.via}"
+
+
+def format_routes(routes: Iterable[Route]) -> str:
+    """Return routes as one line: "10.10.9.0/24 via 10.10.10.1, 10.10.11.0/24 via 10.10.10.1"."""
+    return ", ".join(str(route) for route in routes)
+
+
+def parse_routes(text: str) -> list[Route]:
+    """Read what `format_routes` wrote; "" is no route. Raises ValueError."""
+    routes: dict[object, Route] = {}
+    for part in text.split(",") if text.strip() else []:
+        entry = part.strip()
+        try:
+            network, via, neighbour = entry.split()
+            route = Route(ipaddress.ip_network(network), ipaddress.ip_address(neighbour))
+            if (
+                via != "via"
+                or route.network.version != route.via.version
+                or not route.network.prefixlen
+                or route.via in route.network
+            ):
+                raise ValueError
+        except ValueError:
+            raise ValueError(
+                f"has {entry[:80]!r}; routes such as 10.10.9.0/24 via 10.10.10.1 are needed, separated by commas"
+            ) from None
+        if route.network in routes:
+            raise ValueError(f"has two routes to {route.network}")
+        routes[route.network] = route
+    return list(routes.values())
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting. `rule` returns what is wrong with a non-empty value, or None.
 
-    A `live` setting may be changed later as a user attribute of the running VM. An `input` is declared as a user input of
-    the OneFlow role; the others come as plain CONTEXT.
+    A `live` setting may be changed later as a user attribute of the running VM; `restarts` tells whether Flower is restarted
+    for it then. An `input` is declared as a user input of the OneFlow role; the others come as plain CONTEXT.
     """
 
     name: str
@@ -71,6 +138,7 @@ class Setting:
     options: tuple[str, ...] = ()
     rule: Callable[[str], str | None] | None = None
     live: bool = False
+    restarts: bool = False
     input: bool = True
 
     def fault(self, value: str) -> str | None:
@@ -144,6 +212,17 @@ def _pairs(value: str) -> str | None:
     return None
 
 
+def _parses(parse: Callable[[str], object]) -> Callable[[str], str | None]:
+    def rule(value: str) -> str | None:
+        try:
+            parse(value)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    return rule
+
+
 def _database(value: str) -> str | None:
     if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", value):
         return None
@@ -155,9 +234,16 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(ROLE, "list", "", BOTH, "What the VM becomes", mandatory=True, options=ROLES, input=False),
     Setting(VERSION, "text", flower_releases.DEFAULT.version, BOTH, "Flower version; the image holds exactly one", rule=_version),
     Setting(TLS_ENABLED, "boolean", YES, BOTH, "TLS between SuperNodes and SuperLink"),
-    Setting(LOG_LEVEL, "list", "INFO", BOTH, "Log level", options=("DEBUG", "INFO", "WARNING", "ERROR"), live=True),
+    Setting(LOG_LEVEL, "list", "INFO", BOTH, "Log level", options=("DEBUG", "INFO", "WARNING", "ERROR"), live=True, restarts=True),
     Setting(
-        KEEPALIVE_TIME, "number", "60", BOTH, "Seconds of silence before a gRPC keepalive ping", rule=_between(10, 7200), live=True
+        KEEPALIVE_TIME,
+        "number",
+        "60",
+        BOTH,
+        "Seconds of silence before a gRPC keepalive ping",
+        rule=_between(10, 7200),
+        live=True,
+        restarts=True,
     ),
     Setting(
         KEEPALIVE_TIMEOUT,
@@ -166,6 +252,16 @@ SETTINGS: tuple[Setting, ...] = (
         BOTH,
         "Seconds after which an unanswered peer is dead",
         rule=_between(1, 7200),
+        live=True,
+        restarts=True,
+    ),
+    Setting(
+        ROUTES,
+        "text",
+        "",
+        BOTH,
+        "Routes that the VM keeps: network via address, separated by commas",
+        rule=_parses(parse_routes),
         live=True,
     ),
     Setting(
@@ -176,6 +272,7 @@ SETTINGS: tuple[Setting, ...] = (
         "More names for the certificate: IP:address or DNS:name, separated by commas",
         rule=_sans,
         live=True,
+        restarts=True,
     ),
     Setting(
         FLEET_API_ADDRESS,
@@ -186,7 +283,17 @@ SETTINGS: tuple[Setting, ...] = (
         rule=_listen,
     ),
     Setting(DATABASE, "text", "state.db", (SUPERLINK,), "File name of the SuperLink state", rule=_database),
-    Setting(SUPERLINK_ADDRESS, "text", "", (SUPERNODE,), "SuperLink address, host:port", mandatory=True, rule=_address),
+    Setting(
+        SUPERLINK_ADDRESS,
+        "text",
+        "",
+        (SUPERNODE,),
+        "SuperLink address, host:port",
+        mandatory=True,
+        rule=_address,
+        live=True,
+        restarts=True,
+    ),
     Setting(
         CA_CERTIFICATE,
         "text64",
@@ -195,10 +302,36 @@ SETTINGS: tuple[Setting, ...] = (
         "CA of the SuperLink, base64 of PEM; required with TLS",
         rule=_certificate,
         live=True,
+        restarts=True,
     ),
-    Setting(PARTITION_OFFSET, "number", "0", (SUPERNODE,), "Number of the first partition of this site"),
-    Setting(PARTITIONS, "number", "1", (SUPERNODE,), "Number of partitions in the federation", rule=_between(1, 1_000_000)),
-    Setting(NODE_CONFIG, "text", "", (SUPERNODE,), "More node configuration: key=value pairs, separated by blanks", rule=_pairs),
+    Setting(
+        PARTITIONS,
+        "text",
+        "",
+        (SUPERNODE,),
+        "Partitions of this site: numbers and ranges, separated by commas; a VM takes one and keeps it",
+        mandatory=True,
+        rule=_parses(parse_numbers),
+        live=True,
+    ),
+    Setting(
+        NUM_PARTITIONS,
+        "number",
+        "1",
+        (SUPERNODE,),
+        "Number of partitions in the federation when the VM was made",
+        rule=_between(1, MOST_PARTITIONS),
+    ),
+    Setting(
+        NODE_CONFIG,
+        "text",
+        "",
+        (SUPERNODE,),
+        "More node configuration: key=value pairs, separated by blanks",
+        rule=_pairs,
+        live=True,
+        restarts=True,
+    ),
     Setting(MAX_RETRIES, "number", "", (SUPERNODE,), "Connection attempts before the SuperNode gives up; empty: forever"),
     Setting(MAX_WAIT_TIME, "number", "", (SUPERNODE,), "Seconds before the SuperNode gives up; empty: forever"),
 )
@@ -260,6 +393,16 @@ def contradictions(values: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
+def digest(role: str, values: Mapping[str, str]) -> str:
+    """Return 16 hex digits that tell one set of a role's live settings from another; an empty or missing value is the default.
+
+    The list of partitions is left out: what a VM holds of it never changes.
+    """
+    live = sorted((entry.name, entry.default) for entry in of_role(role) if entry.live and entry.name != PARTITIONS)
+    lines = "".join(f"{name}={str(values.get(name) or '').strip() or default}\n" for name, default in live)
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
 def of_whom(roles: tuple[str, ...]) -> str:
     """Return which role has a setting or an attribute, for people."""
     return "both" if roles == BOTH else {SUPERLINK: "SuperLink", SUPERNODE: "SuperNode"}[roles[0]]
@@ -271,6 +414,6 @@ def reference() -> str:
     for setting in SETTINGS:
         kind = f"one of {', '.join(setting.options)}" if setting.options else setting.type
         default = "required" if setting.mandatory else f"`{setting.default}`" if setting.default else ""
-        live = "yes" if setting.live else ""
+        live = "yes, restarts Flower" if setting.restarts else "yes" if setting.live else ""
         lines.append(f"| `{setting.name}` | {of_whom(setting.roles)} | {kind} | {default} | {live} | {setting.help} |")
     return "\n".join(lines) + "\n"

@@ -44,8 +44,10 @@ def services(
         return {
             **common,
             settings.SUPERLINK_ADDRESS: kinds.host_port(link.host, link.port),
-            settings.PARTITION_OFFSET: str(partitions.offsets[zone]),
-            settings.PARTITIONS: str(partitions.total),
+            settings.PARTITIONS: settings.format_numbers(
+                range(partitions.offsets[zone], partitions.offsets[zone] + partitions.supernodes[zone])
+            ),
+            settings.NUM_PARTITIONS: str(partitions.total),
         }
 
     def service(zone: str) -> dict[str, t.Any]:

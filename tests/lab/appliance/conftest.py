@@ -108,6 +108,7 @@ class Federation:
             "FL_ROLE": "supernode",
             "FL_SUPERLINK_ADDRESS": f"{self.superlink.address}:9092",
             "FL_SSL_CA_CERTFILE": self.superlink.attributes["FL_CA_CERT"],
+            "FL_PARTITIONS": "0-1",
             "FL_NUM_PARTITIONS": "2",
             **changes,
         }

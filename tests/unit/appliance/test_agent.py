@@ -97,7 +97,7 @@ NODE = {
     "FL_SUPERLINK_ADDRESS": "10.10.10.5:9092",
     "FL_SSL_CA_CERTFILE": CA_B64,
     "FL_NUM_PARTITIONS": "4",
-    "FL_PARTITION_OFFSET": "2",
+    "FL_PARTITIONS": "2-3",
 }
 
 
@@ -281,27 +281,24 @@ class TestSuperNode:
             raise agent_onegate.NoService("400 Empty or invalid SERVICE_ID", 400)
 
         world.gate.service = none
-        world.context(**{name: value for name, value in NODE.items() if name != "FL_PARTITION_OFFSET"})
+        world.context(**NODE)
         held = world.turn()
         assert held["FL_ERROR"] == (
-            "FL_PARTITION_OFFSET: has no value, but this VM is in no OneFlow service and cannot know which partition is free"
+            "FL_PARTITIONS: is 2-3, but this VM is in no OneFlow service and cannot know which of them is free"
         )
         assert "FL_PARTITION_ID" not in held
         assert world.units.calls == []
-        world.context(**NODE)
+        world.context(**{**NODE, "FL_PARTITIONS": "2"})
         held = world.turn()
         assert (held["FL_PARTITION_ID"], held.get("FL_ERROR")) == ("2", None)
         assert world.units.calls == [("start", "flower-supernode")]
-        world.context(**{**NODE, "FL_PARTITION_OFFSET": "0"})
-        assert world.turn()["FL_PARTITION_ID"] == "0"
 
     def test_without_onegate_context_says_which_partition(self, world, handshake):
-        without = {name: value for name, value in NODE.items() if name != "FL_PARTITION_OFFSET"}
-        world.context(**without, ONEGATE_ENDPOINT="")
-        world.turn()
-        assert any(line.startswith("fault: FL_PARTITION_OFFSET") and "no OneGate" in line for line in world.log)
-        assert world.units.calls == []
         world.context(**NODE, ONEGATE_ENDPOINT="")
+        world.turn()
+        assert any(line.startswith("fault: FL_PARTITIONS") and "no OneGate" in line for line in world.log)
+        assert world.units.calls == []
+        world.context(**{**NODE, "FL_PARTITIONS": "2"}, ONEGATE_ENDPOINT="")
         world.turn()
         assert "partition-id=2 " in (world.paths.etc / "flower-supernode.args").read_text()
 
@@ -318,9 +315,26 @@ class TestSuperNode:
         assert "500" in world.turn(100)["FL_ERROR"]
         assert world.units.calls == []
 
-    def test_no_partition_left(self, world, handshake):
-        world.context(**{**NODE, "FL_NUM_PARTITIONS": "3"})
-        assert world.turn()["FL_ERROR"].startswith("FL_NUM_PARTITIONS: is 3")
+    def test_where_all_partitions_are_held_the_vm_waits_until_the_list_grows(self, world, handshake):
+        world.context(**{**NODE, "FL_PARTITIONS": "2"})
+        assert "FL_ERROR" not in world.turn(10)
+        held = world.turn(40)
+        assert held["FL_ERROR"] == "FL_PARTITIONS: is 2, and the other VMs of the service hold all of them"
+        assert world.units.calls == []
+        held["FL_PARTITIONS"] = "2,7"
+        held = world.turn(3)
+        assert (held["FL_PARTITION_ID"], held.get("FL_ERROR")) == ("7", None)
+        assert world.units.calls == [("start", "flower-supernode")]
+
+    def test_a_vm_keeps_its_partition_whatever_the_list_becomes(self, world, handshake):
+        world.context(**NODE)
+        assert world.turn()["FL_PARTITION_ID"] == "3"
+        world.units.states["flower-supernode"] = connected()
+        world.turn()
+        world.units.calls.clear()
+        world.gate.held["FL_PARTITIONS"] = "8-9"
+        held = world.turn(10)
+        assert (held["FL_PARTITION_ID"], held["READY"], held.get("FL_ERROR")) == ("3", "YES", None)
         assert world.units.calls == []
 
 

@@ -51,6 +51,7 @@ def test_rubbish_in_keepalive_is_not_set(text):
         ("17 rounds=5", RunRequest("17", 5, 1), "17 rounds=5"),
         ("17", RunRequest("17", 3, 1), "17 rounds=3"),
         (" 17  nodes=4 rounds=1 ", RunRequest("17", 1, 4), "17 rounds=1 nodes=4"),
+        ("17 partitions=12000", RunRequest("17", 3, 1, 12000), "17 rounds=3 partitions=12000"),
     ],
 )
 def test_requests(text, request_, written):
@@ -92,3 +93,16 @@ def test_a_certificate_goes_as_one_line_and_what_is_published_can_be_set():
     assert "\n" not in text
     assert settings.parse_pem(text) == pem
     assert settings.BY_NAME[settings.CA_CERTIFICATE].fault(text) is None
+
+
+def test_nodes_go_out_and_come_back():
+    nodes = {"18446744073709551615": True, "9": False, "70": True}
+    assert attributes.format_nodes(nodes) == "9:offline,70:online,18446744073709551615:online"
+    assert attributes.parse_nodes(attributes.format_nodes(nodes)) == nodes
+    assert attributes.parse_nodes("") == {}
+    assert attributes.parse_nodes("x:online,7:here,8:online,9:offline9,,:offline") == {"8": True}
+
+
+def test_ids_of_nodes_go_out_and_come_back():
+    assert attributes.format_node_ids(["70", "9", "70"]) == "9,70"
+    assert attributes.parse_node_ids(" 9, 70,x,-1,7;reboot,") == ["9", "70"]

@@ -79,8 +79,8 @@ class TestLatest:
         state = context.latest(state, {self.KEY: "60", other: "DEBUG"}, {self.KEY: "30", other: "INFO"})
         assert state["values"] == {self.KEY: "30", other: "DEBUG"}
 
-    def test_role_and_address_do_not_follow_attributes(self):
-        state = context.latest({}, {"FL_ROLE": "supernode"}, {"FL_ROLE": "superlink", "FL_SUPERLINK_ADDRESS": "evil:1"})
+    def test_what_is_not_live_does_not_follow_attributes(self):
+        state = context.latest({}, {"FL_ROLE": "supernode"}, {"FL_ROLE": "superlink", "FL_TLS_ENABLED": "NO"})
         assert state["values"] == {}
 
 
@@ -106,20 +106,23 @@ class TestPartition:
         }
 
     @pytest.mark.parametrize(
-        ("nodes", "vm", "index"),
+        ("nodes", "vm", "numbers", "number"),
         [
-            ({"12": "", "9": "", "100": ""}, "9", 0),
-            ({"12": "", "9": "", "100": ""}, "12", 1),
-            ({"12": "", "9": "", "100": ""}, "100", 2),
-            ({"12": "4", "13": ""}, "13", 1),  # the sibling was quicker
-            ({"13": "5", "14": ""}, "14", 0),  # the oldest was removed, a new one came
-            ({"13": "5", "14": "", "15": ""}, "14", 0),
-            ({"13": "5", "14": "", "15": ""}, "15", 2),
+            ({"12": "", "9": "", "100": ""}, "9", [4, 5, 6], 4),
+            ({"12": "", "9": "", "100": ""}, "12", [4, 5, 6], 5),
+            ({"12": "", "9": "", "100": ""}, "100", [4, 5, 6], 6),
+            ({"12": "4", "13": ""}, "13", [4, 5], 5),  # the sibling was quicker
+            ({"13": "5", "14": ""}, "14", [4, 5], 4),  # the oldest was removed, a new one came
+            ({"13": "5", "14": "", "15": ""}, "14", [4, 5, 9], 4),
+            ({"13": "5", "14": "", "15": ""}, "15", [4, 5, 9], 9),
+            ({"12": "4", "13": "5", "14": ""}, "14", [4, 5], None),  # the list has not grown yet
+            ({"12": "4", "13": "", "14": ""}, "14", [4, 5], None),
+            ({"12": "1", "13": ""}, "13", [4], 4),  # a sibling keeps a number that has left the list
         ],
     )
-    def test_choice(self, nodes, vm, index):
+    def test_choice(self, nodes, vm, numbers, number):
         found = partition.siblings(self.service(nodes), vm)
-        assert partition.choose(found[0], vm, offset=4) == index
+        assert partition.choose(found[0], vm, numbers) == number
 
     def test_waits_for_the_whole_role(self):
         assert partition.siblings(self.service({"12": ""}, cardinality=2), "12") is None

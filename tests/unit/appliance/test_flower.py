@@ -12,7 +12,9 @@ PEM = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE
 
 
 def supernode(**more):
-    values, faults = settings.validate("supernode", {"FL_SUPERLINK_ADDRESS": "10.1.1.5:9092", "FL_SSL_CA_CERTFILE": PEM, **more})
+    values, faults = settings.validate(
+        "supernode", {"FL_SUPERLINK_ADDRESS": "10.1.1.5:9092", "FL_SSL_CA_CERTFILE": PEM, "FL_PARTITIONS": "3", **more}
+    )
     assert not faults
     return flower.supernode(values, RELEASE, Path("/tls"), Path("/data"), 3)
 

@@ -154,8 +154,7 @@ class Agent:
         if values[settings.ROLE] == settings.SUPERLINK:
             return SuperLink(self._host, values, release, self._known)
         service = self._gate_client.service if self._gate_client else None
-        numbered = bool(self._context.get(settings.PARTITION_OFFSET, "").strip())
-        return SuperNode(self._host, values, release, self._context.get(context.VM_ID, ""), service, numbered=numbered)
+        return SuperNode(self._host, values, release, self._context.get(context.VM_ID, ""), service)
 
     def _publish(self, report: Report) -> None:
         if self._publisher is None or self._host.clock() < self._gate_pause:

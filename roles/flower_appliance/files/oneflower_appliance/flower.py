@@ -76,7 +76,9 @@ def superlink(values: Mapping[str, str], release: FlowerRelease, tls: Path, home
 
 def supernode(values: Mapping[str, str], release: FlowerRelease, tls: Path, data: Path, partition: int) -> Command:
     """Return the command of a SuperNode that holds `partition`; its Runtime API is on loopback."""
-    node_config = f'partition-id={partition} num-partitions={values[settings.PARTITIONS]} data-path="{data}"'
+    # The VM may have come to a federation that has grown since its CONTEXT was written.
+    total = max(int(values[settings.NUM_PARTITIONS]), partition + 1)
+    node_config = f'partition-id={partition} num-partitions={total} data-path="{data}"'
     for pair in values[settings.NODE_CONFIG].split():
         key, _equals, value = pair.partition("=")
         node_config += f" {key}={value}" if value.replace(".", "", 1).isdigit() else f' {key}="{value}"'

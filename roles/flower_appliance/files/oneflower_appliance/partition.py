@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .appliance import attributes
 
@@ -29,13 +29,14 @@ def siblings(service: Mapping[str, t.Any], vm_id: str) -> tuple[dict[str, str], 
     return None
 
 
-def choose(nodes: Mapping[str, str], vm_id: str, offset: int) -> int:
-    """Return the local index of this VM: its rank among the VMs without a partition, counted over the indices still free.
+def choose(nodes: Mapping[str, str], vm_id: str, numbers: Sequence[int]) -> int | None:
+    """Return the partition of this VM: its rank among the VMs without one, counted over the numbers still free; None: all taken.
 
-    All VMs of a fresh role so get their rank by VM id; a VM added later gets the lowest free index. `nodes` is what
-    `siblings` found, `offset` the number of the site's first partition.
+    All VMs of a fresh role so get their rank by VM id; a VM added later gets the lowest free number. `nodes` is what
+    `siblings` found, `numbers` are the site's partitions, ascending.
     """
-    taken = {int(published) - offset for vm, published in nodes.items() if vm != vm_id and published.isdigit()}
+    taken = {int(published) for vm, published in nodes.items() if vm != vm_id and published.isdigit()}
     waiting = sorted(int(vm) for vm, published in nodes.items() if vm == vm_id or not published.isdigit())
-    free = [index for index in range(len(nodes) + len(taken)) if index not in taken]
-    return free[waiting.index(int(vm_id))]
+    free = [number for number in numbers if number not in taken]
+    rank = waiting.index(int(vm_id))
+    return free[rank] if rank < len(free) else None

@@ -23,6 +23,10 @@ LOST_AFTER_S = 10.0
 STUCK_S = 120.0
 
 
+class NoneFree(Exception):
+    """The siblings hold every partition of the site; the list may grow."""
+
+
 class SuperNode:
     """Holds one partition; checks the SuperLink's certificate before it connects, and tells why when it cannot."""
 
@@ -35,12 +39,10 @@ class SuperNode:
         release: FlowerRelease,
         vm_id: str,
         service: Callable[[], dict[str, t.Any]] | None,
-        *,
-        numbered: bool,
     ):
-        """Take `service`, which asks OneGate if there is one, and whether CONTEXT itself gives the first partition (`numbered`)."""
+        """Take `service`, which asks OneGate if there is one."""
         self._host, self._values, self._release = host, values, release
-        self._vm_id, self._service, self._numbered = vm_id, service, numbered
+        self._vm_id, self._service = vm_id, service
         self._partition: int | None = None
         self._asked = Lasting(host.clock)
         self._fingerprint: str | None = None
@@ -67,7 +69,7 @@ class SuperNode:
         if self._partition is None:
             try:
                 self._partition = self._find_partition()
-            except (GateError, ValueError) as error:
+            except (GateError, NoneFree, ValueError) as error:
                 lasted = self._asked.seconds(True)
                 return Report({}, [str(error)] if lasted > GRACE_S or isinstance(error, ValueError) else [])
         report = Report(
@@ -110,49 +112,47 @@ class SuperNode:
     def _find_partition(self) -> int:
         """Return the partition kept on disk, else one chosen among the siblings, and make its rows.
 
-        Raises GateError while the siblings are not known, ValueError where there is no partition for this VM.
+        Raises GateError while the siblings are not known, NoneFree while they hold all, ValueError where nothing tells this VM's.
         """
-        offset, total = int(self._values[settings.PARTITION_OFFSET]), int(self._values[settings.PARTITIONS])
         kept = self._host.paths.state / "partition.json"
         try:
             found = json.loads(kept.read_text())
             # A disk copied into another VM must not bring its partition along.
-            index = int(found["index"]) if found["vm_id"] == self._vm_id else None
+            number = int(found["number"]) if found["vm_id"] == self._vm_id else None
         except (OSError, ValueError, KeyError, TypeError):
-            index = None
-        if index is None:
-            index = self._choose(offset)
-            write_atomic(kept, json.dumps({"vm_id": self._vm_id, "index": index}).encode(), 0o600)
-            self._host.log(f"this VM holds partition {offset + index}")
-        if offset + index >= total:
-            raise ValueError(
-                f"{settings.PARTITIONS}: is {total}, but this VM is number {index} of its site and would hold {offset + index}"
-            )
-        file = self._host.paths.data / f"partition-{offset + index}.csv"
+            number = None
+        if number is None:
+            number = self._choose()
+            write_atomic(kept, json.dumps({"vm_id": self._vm_id, "number": number}).encode(), 0o600)
+            self._host.log(f"this VM holds partition {number}")
+        file = self._host.paths.data / f"partition-{number}.csv"
         if not file.exists():
-            write_atomic(file, rows(offset + index).encode(), 0o640, (0, self._host.owner[1]) if self._host.owner else None)
-        return offset + index
+            write_atomic(file, rows(number).encode(), 0o640, (0, self._host.owner[1]) if self._host.owner else None)
+        return number
 
-    def _choose(self, offset: int) -> int:
-        """Return the index of this VM in its site.
+    def _choose(self) -> int:
+        """Return a partition of the site that no sibling holds.
 
-        A VM without siblings that OneGate could tell of holds what CONTEXT says, or nothing.
+        A VM without siblings that OneGate could tell of holds the one that CONTEXT names, or nothing.
         """
+        listed = self._values[settings.PARTITIONS]
+        numbers = settings.parse_numbers(listed)
         try:
             service = self._service() if self._service else None
         except NoService:
             service = None
         if service is None:
-            if self._numbered:
-                return 0
+            if len(numbers) == 1:
+                return numbers[0]
             why = "is in no OneFlow service" if self._service else "has no OneGate to ask for its OneFlow service"
-            raise ValueError(
-                f"{settings.PARTITION_OFFSET}: has no value, but this VM {why} and cannot know which partition is free"
-            )
+            raise ValueError(f"{settings.PARTITIONS}: is {listed}, but this VM {why} and cannot know which of them is free")
         found = partition.siblings(service, self._vm_id)
         if found is None:
             raise GateError("OneGate does not list all VMs of this service yet")
-        return partition.choose(found[0], self._vm_id, offset)
+        number = partition.choose(found[0], self._vm_id, numbers)
+        if number is None:
+            raise NoneFree(f"{settings.PARTITIONS}: is {listed}, and the other VMs of the service hold all of them")
+        return number
 
     def _verify(self, ca_pem: bytes | None) -> tuple[str | None, bool]:
         """Make a handshake of our own, which tells why; return (fault or None, whether waiting cannot help)."""
