@@ -29,11 +29,11 @@ from pathlib import Path
 from benchmarks import checkouts
 from benchmarks.checkouts import ROOT
 from benchmarks.follow import layout, usage
+from benchmarks.follow.appliance import settings
 
 LAB = "follow"
 ENDPOINTS = tuple(f"http://192.0.2.{number}:2633/RPC2" for number in (21, 22, 23))
 KEEPALIVE = ("-e", "federation_keepalive_time=30", "-e", "federation_keepalive_timeout=10")
-KEEPALIVE_SETTING = "FL_GRPC_KEEPALIVE_TIME"
 # The issue's own measures. Ratios beside another revision are shown with them.
 GOALS = {
     "nothing to do": 5.0,
@@ -58,17 +58,17 @@ def changed(output: str) -> int:
 # --- three zones with real Flower -------------------------------------------------------------------------------------
 
 
-def _watch(place: Path) -> subprocess.Popen[str]:
-    program = [sys.executable, str(ROOT / "benchmarks/follow/watch.py"), f"/run/{LAB}-lab/one_auth", KEEPALIVE_SETTING]
+def _watch() -> subprocess.Popen[str]:
+    program = [sys.executable, "-m", "benchmarks.follow.watch", f"/run/{LAB}-lab/one_auth", settings.KEEPALIVE_TIME]
     inside = ["nsenter", f"--net=/run/netns/{LAB}-mgmt"]
-    watch = subprocess.Popen([*inside, *program, *ENDPOINTS], cwd=place, stdout=subprocess.PIPE, text=True)
+    watch = subprocess.Popen([*inside, *program, *ENDPOINTS], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if not watch.stdout or watch.stdout.readline().strip() != "watching":
         sys.exit("the zones cannot be watched")
     return watch
 
 
-def three_zones(place: Path, *, settings: bool) -> dict[str, float]:
-    """Return what one round on a fresh lab of a checkout takes, in seconds; `settings` says whether to change the keepalive too."""
+def three_zones(place: Path, *, change: bool) -> dict[str, float]:
+    """Return what one round on a fresh lab of a checkout takes, in seconds; `change` says whether to change the keepalive too."""
     with tempfile.TemporaryDirectory(prefix="follow-") as folder:
         report = Path(folder) / "report.json"
         inside = ("nsenter", f"--net=/run/netns/{LAB}-mgmt", "ansible-playbook", "-i", "inventories/lab", playbook(place))
@@ -84,8 +84,8 @@ def three_zones(place: Path, *, settings: bool) -> dict[str, float]:
                 "deployment : critical path": (whole - timeline["training_seconds"]) / timeline["critical_path_seconds"],
                 "nothing to do": checkouts.run(place, LAB, *play),
             }
-            if settings:
-                watch = _watch(place)
+            if change:
+                watch = _watch()
                 try:
                     seconds = checkouts.run(place, LAB, *play, *KEEPALIVE)
                 finally:
@@ -107,7 +107,7 @@ def measure_lab(places: Sequence[Path], rounds: int) -> list[Figures]:
         order = range(len(places)) if number % 2 == 0 else reversed(range(len(places)))
         for index in order:
             print(f"lab, round {number + 1} of {rounds}: {places[index]}", file=sys.stderr, flush=True)
-            for name, value in three_zones(places[index], settings=index == 0).items():
+            for name, value in three_zones(places[index], change=index == 0).items():
                 found[index].setdefault(name, []).append(value)
     return found
 
@@ -123,7 +123,7 @@ def measure_fleet(size: int, rounds: int) -> list[dict[str, t.Any]]:
         ("from nothing", "deploy", (), 1),
         ("plan", "plan", (), rounds),
         ("nothing to do", "deploy", (), rounds),
-        ("one more SuperNode at every site", "deploy", ("-e", "federation_supernodes=2"), 1),
+        ("one more SuperNode at every site", "deploy", ("-e", "federation_supernodes=2", "-e", "federation_wait_timeout=120"), 1),
     )
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build/collections")}
     rows = []
@@ -137,7 +137,9 @@ def measure_fleet(size: int, rounds: int) -> list[dict[str, t.Any]]:
                 used = usage.run(command, ROOT, environment, Path(folder))
                 quiet = kind in ("plan", "nothing to do")
                 if used.status or (quiet and changed(used.output)):
-                    sys.exit(f"fleet of {size}: {kind} ended with {used.status}, {changed(used.output)} changed\n{used.output[-3000:]}")
+                    sys.exit(
+                        f"fleet of {size}: {kind} ended with {used.status}, {changed(used.output)} changed\n{used.output[-3000:]}"
+                    )
                 runs.append((used.seconds, used.cpu, used.memory, fleet.gateway_cpu() - others[0], fleet.zones_cpu() - others[1]))
             columns = ("seconds", "cpu", "memory", "gateways_cpu", "zones_cpu")
             middle = {column: statistics.median(values) for column, values in zip(columns, zip(*runs, strict=True), strict=True)}
@@ -153,7 +155,8 @@ def lab_lines(this: Figures, other: Figures, revision: str) -> list[str]:
     lines = [f"{'three zones: median (lowest - highest)':<42}{'this checkout':>26}{revision:>26}{'that : this':>13}"]
     for name, values in this.items():
         cells = [
-            f"{statistics.median(row):.2f} ({min(row):.2f} - {max(row):.2f})" if row else "-" for row in (values, other.get(name, []))
+            f"{statistics.median(row):.2f} ({min(row):.2f} - {max(row):.2f})" if row else "-"
+            for row in (values, other.get(name, []))
         ]
         ratio = f"{statistics.median(other[name]) / statistics.median(values):.2f}" if name in other else "-"
         lines.append(f"{name:<42}{cells[0]:>26}{cells[1]:>26}{ratio:>13}")
@@ -164,11 +167,16 @@ def fleet_lines(rows: Sequence[Mapping[str, t.Any]]) -> list[str]:
     """Return the table of the fleets, and how each cost grows."""
     lines = [f"{'zones':>5}  {'run':<34}{'seconds':>9}{'CPU s':>8}{'MiB':>7}{'gateways CPU s':>16}{'zones CPU s':>13}"]
     for row in rows:
-        numbers = f"{row['seconds']:>9.1f}{row['cpu']:>8.1f}{row['memory']:>7.0f}{row['gateways_cpu']:>16.1f}{row['zones_cpu']:>13.1f}"
+        numbers = (
+            f"{row['seconds']:>9.1f}{row['cpu']:>8.1f}{row['memory']:>7.0f}{row['gateways_cpu']:>16.1f}{row['zones_cpu']:>13.1f}"
+        )
         lines.append(f"{row['zones']:>5}  {row['kind']:<34}{numbers}")
     sizes = sorted({row["zones"] for row in rows})
     if len(sizes) >= 3:
-        lines += ["", f"what a zone more costs from {sizes[-2]} to {sizes[-1]}, over what it costs from {sizes[0]} to {sizes[-2]} (1: linear)"]
+        lines += [
+            "",
+            f"cost of a zone more from {sizes[-2]} to {sizes[-1]}, over that from {sizes[0]} to {sizes[-2]} (1: linear)",
+        ]
         for kind in dict.fromkeys(row["kind"] for row in rows):
             cells = []
             for what, unit in (("seconds", "time"), ("cpu", "CPU"), ("memory", "memory")):
@@ -186,7 +194,8 @@ def goal_lines(this: Figures, rows: Sequence[Mapping[str, t.Any]]) -> list[str]:
         largest = max(idle, key=lambda row: row["zones"])
         found |= {"largest fleet, nothing to do": largest["seconds"], "largest fleet, memory": largest["memory"]}
     return [
-        f"{name:<42}{value:>8.2f}, goal {GOALS[name]:g}: {'met' if value <= GOALS[name] else 'missed'}" for name, value in found.items()
+        f"{name:<42}{value:>8.2f}, goal {GOALS[name]:g}: {'met' if value <= GOALS[name] else 'missed'}"
+        for name, value in found.items()
     ]
 
 

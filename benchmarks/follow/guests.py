@@ -9,34 +9,39 @@ code; only Flower is played. A SuperNode counts as connected when it was given t
 
 from __future__ import annotations
 
+import itertools
 import logging
-import sys
 import threading
 import typing as t
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
+from benchmarks.follow.appliance import attributes, context, onegate, partition, publish, settings, tls
 from lab.zone.hypervisor import Machine, NullHypervisor
 from lab.zone.server import Zone
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles" / "flower_appliance" / "files"))
-
-from oneflower_appliance import context, partition, tls  # noqa: E402
-from oneflower_appliance.appliance import attributes, settings  # noqa: E402
-from oneflower_appliance.onegate import GateError, OneGate  # noqa: E402
-from oneflower_appliance.publish import Publisher  # noqa: E402
-
 log = logging.getLogger("fleet.guests")
 TURN_S = 0.2
+FIRST_NODE = 10**18  # as long as Flower's own
 
 
-@dataclass(frozen=True)
+@dataclass
 class SuperLink:
-    """The SuperLink that the guests play: what it serves at `address`, and its certificate."""
+    """The SuperLink that the guests play: what it serves at `address`, its certificate, and which of its nodes are online."""
 
     address: str
     certificate: tls.ServerCertificate
+    nodes: dict[str, bool] = field(default_factory=dict)
+    _ids: Iterator[int] = field(default_factory=lambda: itertools.count(FIRST_NODE))
+
+    def register(self) -> str:
+        """Return the id of a new node."""
+        return str(next(self._ids))
+
+    def forget(self, nodes: Iterable[str]) -> None:
+        """Unregister nodes; those already gone are passed over."""
+        for node in nodes:
+            self.nodes.pop(node, None)
 
 
 class Guest:
@@ -48,16 +53,17 @@ class Guest:
         if gate is None:
             raise ValueError(f"{machine.name} has no OneGate")
         self.vm_id = str(machine.vm_id)
-        self.gate = OneGate(gate)
-        self.publisher = Publisher(self.gate)
+        self.gate = onegate.OneGate(gate)
+        self.publisher = publish.Publisher(self.gate)
         self.superlink = superlink
         self.role = self.context[settings.ROLE]
         self.seen: t.Any = None  # the user attributes at the last turn, as the zone keeps them
         self.ready = False
         self._latest: dict[str, dict[str, str]] = {}
         self._partition: int | None = None
+        self.node = ""
 
-    def turn(self, online: int) -> None:
+    def turn(self) -> None:
         """Read the settings and publish. Raises GateError."""
         self._latest = context.latest(self._latest, self.context, self.publisher.refresh())
         values, faults = settings.validate(self.role, {**self.context, **self._latest["values"]})
@@ -69,21 +75,27 @@ class Guest:
         ready = not faults
         if ready:
             server = self.role == settings.SUPERLINK
-            ready = self._serve(values, online, found) if server else self._connect(values, found)
+            ready = self._serve(values, found) if server else self._connect(values, found)
             times = int(values[settings.KEEPALIVE_TIME]), int(values[settings.KEEPALIVE_TIMEOUT])
             found[attributes.KEEPALIVE] = attributes.Keepalive.planned(*times, server=server).format()
+            found[attributes.SETTINGS_DIGEST] = settings.digest(self.role, values) if ready else None
         self.publisher.publish(found, ready=ready)
         self.ready = ready
+        if self.node:
+            self.superlink.nodes[self.node] = ready
 
-    def _serve(self, values: dict[str, str], online: int, found: dict[str, str | None]) -> bool:
-        made = self.superlink.certificate
+    def _serve(self, values: dict[str, str], found: dict[str, str | None]) -> bool:
+        made, nodes = self.superlink.certificate, self.superlink.nodes
+        self.superlink.forget(attributes.parse_node_ids((self.publisher.known or {}).get(attributes.NODES_FORGET, "")))
         found |= {
             attributes.TLS: values[settings.TLS_ENABLED],
             attributes.ENDPOINT: self.superlink.address,
             attributes.CA_CERTIFICATE: settings.format_pem(made.ca_pem),
             attributes.CERTIFICATE_SANS: attributes.format_names(made.sans),
             attributes.CERTIFICATE_FINGERPRINT: made.fingerprint,
-            attributes.NODES_ONLINE: str(online),
+            attributes.NODES_ONLINE: str(sum(nodes.values())),
+            attributes.NODES: attributes.format_nodes(nodes),
+            attributes.RUNS_ACTIVE: "0",
         }
         return True
 
@@ -93,31 +105,37 @@ class Guest:
             siblings = partition.siblings(self.gate.service(), self.vm_id)
             if siblings is None:
                 return False
-            offset = int(values[settings.PARTITION_OFFSET])
-            self._partition = offset + partition.choose(siblings[0], self.vm_id, offset)
+            self._partition = partition.choose(siblings[0], self.vm_id, settings.parse_numbers(values[settings.PARTITIONS]))
+            if self._partition is None:
+                return False
         found |= {
             attributes.SUPERLINK_DIALLED: values[settings.SUPERLINK_ADDRESS],
             attributes.PARTITION: str(self._partition),
             attributes.PEER_FINGERPRINT: self.superlink.certificate.fingerprint if trusted else None,
         }
-        return trusted and values[settings.SUPERLINK_ADDRESS] == self.superlink.address
+        connected = trusted and values[settings.SUPERLINK_ADDRESS] == self.superlink.address
+        if connected and not self.node:
+            self.node = self.superlink.register()
+        found[attributes.NODE_ID] = self.node or None
+        return connected
 
 
 class Guests:
-    """Plays all VMs of some zones of this process, in a thread of its own; a VM whose attributes stand still costs next to nothing."""
+    """Plays all VMs of some zones of this process, in a thread of its own; one that nothing happens to costs next to nothing."""
 
     def __init__(self, zones: Iterable[Zone], superlink: SuperLink) -> None:
         self._zones = list(zones)
         self._superlink = superlink
         self._guests: dict[tuple[str, int], Guest] = {}
-        self._online = 0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="guests", daemon=True)
 
     def start(self) -> None:
+        """Begin to play."""
         self._thread.start()
 
     def stop(self) -> None:
+        """Play no more."""
         self._end.set()
         self._thread.join()
 
@@ -128,25 +146,32 @@ class Guests:
                 hypervisor = zone.one.vms.hypervisor
                 if isinstance(hypervisor, NullHypervisor):
                     machines = dict(hypervisor.machines)
-                    self._zone(zone, machines)
+                    for machine in machines.values():
+                        self._play(zone, machine)
                     running |= set(machines)
-            self._guests = {key: guest for key, guest in self._guests.items() if key in running}
+            for key in set(self._guests) - running:
+                guest = self._guests.pop(key)
+                if guest.node in self._superlink.nodes:
+                    self._superlink.nodes[guest.node] = False
 
-    def _zone(self, zone: Zone, machines: dict[tuple[str, int], Machine]) -> None:
-        online = sum(guest.ready for guest in self._guests.values() if guest.role == settings.SUPERNODE)
-        for key, machine in machines.items():
-            if settings.ROLE.encode() not in machine.context.get("context.sh", b""):
-                continue
-            vm = zone.store.get("vm", machine.vm_id)
-            guest = self._guests.get(key) or Guest(machine, self._superlink)
-            self._guests[key] = guest
-            counts = guest.role == settings.SUPERLINK
-            now = (list(vm.user_template.pairs) if vm else None, online if counts else 0)
-            if now == guest.seen and guest.ready:
-                continue
-            try:
-                guest.turn(online)
-            except (GateError, KeyError, ValueError) as error:
-                log.info("%s VM %d: %s", zone.config.name, machine.vm_id, error)
-            vm = zone.store.get("vm", machine.vm_id)
-            guest.seen = (list(vm.user_template.pairs) if vm else None, online if counts else 0)
+    def _play(self, zone: Zone, machine: Machine) -> None:
+        if settings.ROLE.encode() not in machine.context.get("context.sh", b""):
+            return
+        key = (machine.zone, machine.vm_id)
+        if key not in self._guests:
+            self._guests[key] = Guest(machine, self._superlink)
+        guest = self._guests[key]
+        now = self._state(zone, guest)
+        if guest.ready and guest.seen == now:
+            return
+        try:
+            guest.turn()
+        except (onegate.GateError, KeyError, ValueError) as error:
+            log.info("%s VM %d: %s", zone.config.name, machine.vm_id, error)
+        guest.seen = now  # not what it is now: somebody else may have written meanwhile
+
+    def _state(self, zone: Zone, guest: Guest) -> t.Any:
+        """Return all that decides what a guest publishes next."""
+        vm = zone.store.get("vm", int(guest.vm_id))
+        nodes = dict(self._superlink.nodes) if guest.role == settings.SUPERLINK else {}
+        return (list(vm.user_template.pairs) if vm else None, nodes)

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """When VMs took up a change: watches the user attributes of all VMs of some zones, from outside, until it is asked to end.
 
-    python benchmarks/follow/watch.py ONE_AUTH NAME URL [URL ...]
+    python -m benchmarks.follow.watch ONE_AUTH SETTING URL [URL ...]
 
-A VM is busy from the moment at which attribute NAME of it was written until it publishes, ready, other keepalive options than
-before. Prints, at the end, the union of these times as JSON: [[begin, end], ...] by the monotonic clock.
+A VM is busy from the moment at which the setting was written into its attributes until it is ready and publishes another digest
+of settings than before. Prints, at the end, the union of these times as JSON: [[begin, end], ...] by the monotonic clock.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import xmlrpc.client
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from benchmarks.follow.appliance import attributes, settings
+
 TURN_S = 0.1
-READY, IN_FORCE = "FL_READY", "FL_KEEPALIVE"
 
 Interval = tuple[float, float]
 
@@ -53,9 +54,10 @@ class Watch:
         first = self._first.setdefault(vm, dict(found))
         if vm not in self._begun and found.get(self._name) != first.get(self._name):
             self._begun[vm] = now
-        if vm in self._begun and vm not in self.intervals:
-            if found.get(READY) == "YES" and found.get(IN_FORCE, "") not in ("", first.get(IN_FORCE, "")):
-                self.intervals[vm] = self._begun[vm], now
+        digest = found.get(attributes.SETTINGS_DIGEST, "")
+        other = digest not in ("", first.get(attributes.SETTINGS_DIGEST, ""))
+        if vm in self._begun and vm not in self.intervals and other and found.get(attributes.READY) == settings.YES:
+            self.intervals[vm] = self._begun[vm], now
 
     @property
     def unfinished(self) -> list[t.Any]:
@@ -63,7 +65,7 @@ class Watch:
         return [vm for vm in self._begun if vm not in self.intervals]
 
 
-def attributes(session: str, url: str) -> dict[str, dict[str, str]]:
+def read(session: str, url: str) -> dict[str, dict[str, str]]:
     """Return the user attributes of all VMs of a zone, by VM id."""
     answer = xmlrpc.client.ServerProxy(url).one.vmpool.infoextended(session, -2, -1, -1, -1, "")
     pool = ET.fromstring(str(answer[1]))  # type: ignore[index]
@@ -83,7 +85,7 @@ def main() -> int:
     while not end.wait(TURN_S):
         for url in urls:
             now = time.monotonic()
-            for vm, found in attributes(session, url).items():
+            for vm, found in read(session, url).items():
                 watch.see((url, vm), now, found)
     if watch.unfinished:
         print(f"never took it up: {watch.unfinished}", file=sys.stderr)
