@@ -253,7 +253,7 @@ def load_router(dynamic_address: str) -> None:
 
 
 def router_rules(dynamic_address: str, faults: tuple[str, ...] = ()) -> str:
-    """Return the router's rules: stateful, forgetful, without private addresses, open only to the hub's tunnel port."""
+    """Return the router's rules: stateful, forgetful, without private addresses, open only to the hub's tunnel ports."""
     hub = topology.HUB
     translated = ", ".join(f'"wan-{site.letter}"' for site in SITES if site.translated)
     fault_lines = "\n    ".join(faults)
@@ -269,7 +269,7 @@ table inet internet {{
     ip daddr {{ 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 }} counter name private drop
     ct state established,related accept
     ct state invalid drop
-    ip daddr {hub.wan_address} udp dport {topology.WIREGUARD_PORT} ct state new accept
+    ip daddr {hub.wan_address} udp dport {topology.WIREGUARD_PORTS} ct state new accept
   }}
   chain translation {{
     type nat hook postrouting priority srcnat

@@ -13,7 +13,8 @@ CACHE = Path(os.environ.get("ONEFLOWER_LAB_CACHE", "/var/cache/oneflower-lab"))
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 MANAGEMENT = "192.0.2"  # TEST-NET-1 (RFC 5737): controller .1, gateways .11-13, front-ends .21-23, scratch hosts .100-
-WIREGUARD_PORT = 51820
+# The hub's ports that the Internet lets through: one for each federation.
+WIREGUARD_PORTS = "51820-51829"
 # After this many seconds without a packet the routers forget a connection, as small firewalls on the Internet do.
 IDLE_TIMEOUT_S = 60
 # Public addresses that the provider of zone c hands out, one at a time.

@@ -22,12 +22,28 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Return the plan, or fail with every finding."""
         result = super().run(tmp, task_vars)
-        self.validate_argument_spec({})
+        _validation, arguments = self.validate_argument_spec(
+            {
+                "leaving": {"type": "list", "elements": "str", "default": []},
+                "teardown": {"type": "bool", "default": False},
+                "keep_services": {"type": "bool", "default": False},
+            }
+        )
         given = task_vars or {}
         groups = {str(group): [str(host) for host in hosts] for group, hosts in given["groups"].items()}
         hosts = {host for group in topology.GROUPS for host in groups.get(group, [])}
+        leaving = list(arguments["leaving"])
+        if arguments["teardown"]:
+            leaving = [host for group in (topology.COORDINATOR, topology.TRAINING_SITES) for host in groups.get(group, [])]
         try:
-            made = plan.make_plan(groups, {host: _variables(given["hostvars"][host]) for host in sorted(hosts)})
+            made = plan.make_plan(
+                groups,
+                {host: _variables(given["hostvars"][host]) for host in sorted(hosts)},
+                leaving=leaving,
+                keep_services=arguments["keep_services"],
+            )
+            if arguments["teardown"]:
+                plan.confirm(made)
         except plan.PlanError as error:
             lines = [f"{finding} [{finding.code}]" for finding in error.findings]
             result.update(

@@ -6,15 +6,11 @@
 from __future__ import annotations
 
 import datetime
-import json
-import os
-import tempfile
 import time
 import typing as t
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.oneflower.federation.plugins.plugin_utils import recorded_steps
+from ansible_collections.oneflower.federation.plugins.plugin_utils import documents, recorded_steps
 from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import (
     checks,
     findings,
@@ -24,8 +20,6 @@ from ansible_collections.oneflower.federation.plugins.plugin_utils.federation im
 )
 from ansible_collections.oneflower.federation.plugins.plugin_utils.show import show
 
-# What the role verify registers on a host, and under which name the observation takes it.
-REGISTERED = {"service": "verify_service", "tunnel": "verify_tunnel", "probe": "verify_probe"}
 FAILED = "step_failed"
 
 
@@ -44,19 +38,16 @@ class ActionModule(ActionBase):
                 "plan": {"type": "dict", "required": True},
                 "observed": {"type": "bool", "default": True},
                 "training": {"type": "dict"},
+                "trained": {"type": "bool", "default": False},
                 "path": {"type": "path"},
             }
         )
         plan, training, given = arguments["plan"], arguments["training"], task_vars or {}
-        hosts = [*plan["zones"], *plan["gateways"]]
-        registered = {host: given["hostvars"][host] for host in hosts if host in given["hostvars"]}
+        hosts = [*plan["zones"], *plan["gateways"], *plan["leaving"]["zones"], *plan["leaving"]["gateways"]]
+        registered = {host: given["hostvars"].raw_get(host) for host in hosts if host in given["hostvars"]}
         observed, rows = None, []
         if arguments["observed"]:
-            results = {
-                host: {name: found[variable] for name, variable in REGISTERED.items() if variable in found}
-                for host, found in registered.items()
-            }
-            observed = observation.observation(plan["zones"], plan["gateways"], results)
+            observed = observation.observed(plan, given["hostvars"])
             rows = checks.checks(plan, observed, datetime.datetime.now(datetime.UTC))
         told = report.unique(
             [
@@ -65,8 +56,16 @@ class ActionModule(ActionBase):
                     for host, found in registered.items()
                     if FAILED in found
                 ),
+                *(
+                    findings.from_result(entry)
+                    for entry in given["hostvars"].raw_get(hosts[0]).get("federation_changes", {}).get("findings", ())
+                ),
                 *(row.finding() for row in rows if not row.ok),
-                *(report.training_findings(plan, training) if training and not self._task.check_mode else []),
+                *(
+                    report.training_findings(plan, training, now=arguments["trained"])
+                    if training and not self._task.check_mode
+                    else []
+                ),
             ]
         )
         steps = recorded_steps.steps
@@ -80,13 +79,7 @@ class ActionModule(ActionBase):
             timeline=report.timeline(steps, time.time()) if steps else None,
         )
         if arguments["observed"]:
-            result["path"] = path = os.path.join(os.environ.get("PWD", os.getcwd()), arguments["path"] or "report.json")
-            try:
-                _write(path, json.dumps(made, indent=2) + "\n")
-            except OSError as error:
-                raise AnsibleActionFail(
-                    f"The report cannot be written to {path}: {error}. Set {variables.REPORT_PATH.name}."
-                ) from error
+            result["path"] = documents.write(arguments["path"] or "report.json", made, variables.REPORT_PATH.name)
         self._show(rows, told, training)
         result.update(
             changed=False,
@@ -105,22 +98,10 @@ class ActionModule(ActionBase):
             show(line, color="red")
 
 
-def _write(path: str, text: str) -> None:
-    """Replace the file in one step, so that a reader never sees half a report."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".report-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
 def _failures(told: list[findings.Finding], hosts: list[str]) -> dict[str, str]:
     """Return what each host of the play is to fail with; what concerns no host of the play falls to its first."""
     by_host: dict[str, list[str]] = {}
     for finding in told:
-        if finding.to_result()["severity"] == findings.ERROR:
+        if finding.is_error:
             by_host.setdefault(finding.host if finding.host in hosts else hosts[0], []).append(f"{finding} [{finding.code}]")
     return {host: "\n".join(lines) for host, lines in by_host.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import services
+from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import gateways, services
 from ansible_collections.oneflower.federation.plugins.plugin_utils.federation.observation import Zone
 from ansible_collections.oneflower.federation.plugins.plugin_utils.federation.trust import superlink_ca
 
@@ -22,4 +22,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, t.Any]:
         """Return them by name."""
-        return {"service_template": services.service_template, "published_ca": published_ca}
+        return {
+            "exchanged_peers": gateways.exchanged,
+            "new_preshared_keys": gateways.new_preshared_keys,
+            "published_ca": published_ca,
+            "service_template": services.service_template,
+        }

@@ -24,7 +24,20 @@ attributes:
   diff_mode:
     description: There is nothing to show.
     support: none
-options: {}
+options:
+  leaving:
+    description: Training sites that leave the federation.
+    type: list
+    elements: str
+    default: []
+  teardown:
+    description: Whether the whole federation is taken away; C(federation_confirm) must hold its name then.
+    type: bool
+    default: false
+  keep_services:
+    description: Whether the services of what leaves stay.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

@@ -33,6 +33,10 @@ options:
     description: Whether the federation was read. If not, only failed steps are told, and no file is written.
     type: bool
     default: true
+  trained:
+    description: Whether this run has trained. An earlier training may have been by other partitions than there are now.
+    type: bool
+    default: false
   training:
     description: A training run, as M(oneflower.federation.flower_run) returns it; it is then shown in place of the checks.
     type: dict

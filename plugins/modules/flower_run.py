@@ -27,6 +27,11 @@ options:
     description: Number of rounds.
     type: int
     default: 3
+  partitions:
+    description: Number of partitions of the federation, which the app finds in its run configuration as C(num-partitions); 0 leaves
+      it out.
+    type: int
+    default: 0
   again:
     description: Whether to run although a run has finished before.
     type: bool

@@ -151,6 +151,12 @@ options:
       - Name of a user attribute of a VM. When any VM of the service has it, with a value, while the task waits, the task
         fails at once with that value.
     type: str
+  failures_before:
+    description:
+      - What VMs have in O(failure_attribute) before the task, by the id of the VM. The same text is overlooked until it changes,
+        as it is older than what the task does; when the time is over it is told.
+    type: dict
+    default: {}
   owner:
     description:
       - User who owns the service, by name or id.

@@ -59,6 +59,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+shown:
+  description: Whether every service that has VMs has one that shows O(wait_attributes).
+  returned: success
+  type: bool
 selected:
   description:
     - Id of the service that M(oneflower.federation.oneflow_service) works with for that name, or the O(id). Null without either,

@@ -65,10 +65,7 @@ class OpenNebulaAction(ActionBase):
             if not wrap_async:
                 self._remove_tmp_path(self._connection._shell.tmpdir)
             return result
-        environment: dict[str, t.Any] = {}
-        self._compute_environment_string(environment)
-        with _environment(environment):
-            result.update(self._in_process(task_vars or {}))
+        result.update(run_in_process(self, self.BACKEND, self._task.args, task_vars or {}))
         return result
 
     def _here(self) -> bool:
@@ -76,41 +73,51 @@ class OpenNebulaAction(ActionBase):
             not self._task.async_val and getattr(self._connection, "transport", None) == "local" and not self._play_context.become
         )
 
-    def _in_process(self, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:
-        """Do what AnsibleModule does around a module: validate, run, remove secrets."""
-        validator = ArgumentSpecValidator(runner.argument_spec(self.BACKEND), **self.BACKEND.RULES)
-        validation = validator.validate(plain(self._task.args))
+
+def run_in_process(
+    action: ActionBase, backend: t.Any, arguments: Mapping[str, t.Any], task_vars: Mapping[str, t.Any]
+) -> dict[str, t.Any]:
+    """Do what AnsibleModule does around a module: validate the arguments, run the backend, remove secrets.
+
+    `action` is the plugin of the task under way. Returns the module's result, also where it failed.
+    """
+    environment: dict[str, t.Any] = {}
+    action._compute_environment_string(environment)
+    with _environment(environment):
+        validator = ArgumentSpecValidator(runner.argument_spec(backend), **backend.RULES)
+        validation = validator.validate(plain(arguments))
         params = validation.validated_parameters
         secrets: set[str] = set(validation._no_log_values)
         if validation.error_messages:
             message = validation.errors.msg
             if isinstance(validation.errors[0], UnsupportedError):
-                message = f"Unsupported parameters for ({self._task.action}) module: {message}"
+                message = f"Unsupported parameters for ({action._task.action}) module: {message}"
             result: dict[str, t.Any] = {"failed": True, "msg": message}
             warnings: list[str] = []
         else:
             result, warnings, more = runner.execute(
-                self.BACKEND,
+                backend,
                 params,
-                check_mode=self._task.check_mode,
-                diff=self._task.diff,
-                progress=self._progress(task_vars),
+                check_mode=action._task.check_mode,
+                diff=action._task.diff,
+                progress=_progress(action, task_vars),
             )
             # no_log hides every value of an option, wherever it stands; now it is known which of them are secret.
             secrets = more
-        if _wants_invocation(task_vars):
-            result["invocation"] = {"module_args": params}
-        kept = {key: value for key, value in result.items() if value is None or isinstance(value, bool)}
-        result = {**remove_values(result, secrets), **kept}
-        if warnings:
-            result["warnings"] = remove_values(warnings, secrets)
-        return wrap_var(result)
+    if _wants_invocation(task_vars):
+        result["invocation"] = {"module_args": params}
+    kept = {key: value for key, value in result.items() if value is None or isinstance(value, bool)}
+    result = {**remove_values(result, secrets), **kept}
+    if warnings:
+        result["warnings"] = remove_values(warnings, secrets)
+    return wrap_var(result)
 
-    def _progress(self, task_vars: Mapping[str, t.Any]) -> t.Callable[[str], None]:
-        if self._task.no_log:
-            return lambda message: None
-        host = task_vars.get("inventory_hostname", "localhost")
-        return lambda message: show(f"  {host}: {message}")
+
+def _progress(action: ActionBase, task_vars: Mapping[str, t.Any]) -> t.Callable[[str], None]:
+    if action._task.no_log:
+        return lambda message: None
+    host = task_vars.get("inventory_hostname", "localhost")
+    return lambda message: show(f"  {host}: {message}")
 
 
 def _wants_invocation(task_vars: Mapping[str, t.Any]) -> bool:

@@ -105,8 +105,9 @@ def run_task(
     """Run a task as its module and its action plugin do; `_warnings`, `_progress` and `_secrets` are added to the result."""
     task = importlib.import_module(BACKENDS + module)
     USED.setdefault(module, set()).update(options)
-    for option in ("roles", "servers"):
-        for entry in options.get(option) or []:
+    for option in ("roles", "servers", "identity"):
+        given = options.get(option) or []
+        for entry in [given] if isinstance(given, dict) else given:
             USED.setdefault(f"{module}.{option}", set()).update(entry)
     given = {key: value for key, value in {**zone.connection(), **options}.items() if value is not None}
     if module == "oneflow_service" and found is not None:

@@ -27,6 +27,10 @@ TASKS = {
     "one_vm_info": ("oned", {}),
     "one_vm_attributes": ("oned", {"vm_id": 0, "attributes": {"A": 1}}),
     "one_resource_info": ("oned", {"vm_templates": ["x"]}),
+    "federation_zone_info": ("oneflow", {"service": "x"}),
+    "federation_lock": ("oned", {"name": "x", "state": "absent"}),
+    "flower_settings": ("oneflow", {"service": "x", "values": {}}),
+    "flower_settings_info": ("oneflow", {"service": "x"}),
 }
 # Rule, kind of the error, what it must say.
 FAULTS = {

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula import waiting
 
 from tests.contract.contract_run import clients, until
 
@@ -282,6 +283,54 @@ def test_scaling_by_name(run, twice, name, template):
     assert down["service"]["roles"][1]["nodes"] == [] and down["service"]["state"] == "RUNNING"
     unknown = run("oneflow_service", name=name("s"), roles=[{"name": "ap", "cardinality": 1}], fails=True)
     assert "no role 'ap', only other, app" in unknown["msg"] and unknown["changed"] is False
+
+
+def test_scaling_without_waiting_lists_the_new_vms(run, name, template, oned, target):
+    """The gate keeps the service SCALING until the new VM is READY; the task is over as soon as the VM is made."""
+    number = template(ready_status_gate=True, roles=[{"name": "app", "cardinality": 1}])
+    run("oneflow_service", name=name("s"), template_id=number, wait=False)
+    until(lambda: node_or_none(run("oneflow_service_info", name=name("s"))), "it has its VM", target.wait)
+    first = node_or_none(run("oneflow_service_info", name=name("s")))["vm_id"]
+    oned.vm_update(first, 'READY="YES"')
+    run("oneflow_service", name=name("s"))
+    roles = [{"name": "app", "cardinality": 3}]
+    begin = time.monotonic()
+    scaled = run("oneflow_service", name=name("s"), roles=roles, wait=False)
+    assert scaled["changed"] and scaled["service"]["state"] == "SCALING" and time.monotonic() - begin < target.wait / 2
+    ids = [entry["vm_id"] for entry in scaled["service"]["roles"][0]["nodes"]]
+    assert len(ids) == 3 and ids[0] == first
+    assert run("oneflow_service", name=name("s"), roles=roles, wait=False)["changed"] is False
+    for vm in ids[1:]:
+        oned.vm_update(vm, 'READY="YES"')
+    assert run("oneflow_service", name=name("s"), roles=roles)["service"]["state"] == "RUNNING"
+
+
+def test_scaling_down_takes_the_oldest(run, name, template):
+    """OneFlow shuts down the first nodes of its list (flow/lib/models/role.rb, shutdown_nodes)."""
+    number = template(roles=[{"name": "app", "cardinality": 3}])
+    made = run("oneflow_service", name=name("s"), template_id=number)["service"]["roles"][0]["nodes"]
+    left = run("oneflow_service", name=name("s"), roles=[{"name": "app", "cardinality": 1}])["service"]["roles"][0]["nodes"]
+    assert [entry["vm_id"] for entry in left] == [made[2]["vm_id"]]
+
+
+def test_an_old_complaint_is_overlooked_until_it_changes(run, name, template, target, monkeypatch):
+    monkeypatch.setattr(waiting, "REPEAT", 0.1)
+    number = template(ready_status_gate=True)
+    run("oneflow_service", name=name("s"), template_id=number, wait=False)
+    until(lambda: node_or_none(run("oneflow_service_info", name=name("s"))), "it has its VM", target.wait)
+    vm = node_or_none(run("oneflow_service_info", name=name("s")))["vm_id"]
+    run("one_vm_attributes", vm_id=vm, attributes={"APP_ERROR": "no licence"})
+    task = {"name": name("s"), "failure_attribute": "APP_ERROR"}
+    late = run("oneflow_service", **task, failures_before={str(vm): "no licence"}, wait_timeout=1, fails=True)
+    assert late["error"]["kind"] == "timeout" and f"VM {vm} says: no licence" in late["msg"]
+    lines = [line for line in late["_progress"] if f"VM {vm} says: no licence" in line]
+    assert "since" not in lines[0] and ", since " in lines[-1] and lines[-1].endswith(" s)")
+    new = run("oneflow_service", **task, failures_before={vm: "no address"}, fails=True)
+    assert new["error"]["kind"] == "failed_state" and "APP_ERROR: no licence" in new["msg"]
+    assert "no id" in run("oneflow_service", **task, failures_before={"x": "y"}, fails=True)["msg"]
+    run("one_vm_attributes", vm_id=vm, attributes={"READY": True})
+    up = run("oneflow_service", **task, failures_before={str(vm): "no licence"})
+    assert up["service"]["state"] == "RUNNING", "it is up, whatever it said before"
 
 
 def test_hold_and_release(run, twice, name, template):

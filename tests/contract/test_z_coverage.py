@@ -12,7 +12,8 @@ from tests.contract import contract_target as targets
 from tests.contract.contract_run import BACKENDS, USED
 
 HERE = Path(__file__).parent
-MODULES = sorted(path.stem for path in (HERE.parents[1] / "plugins/modules").glob("one*.py"))
+BACKEND_FILES = HERE.parents[1] / "plugins/module_utils/opennebula/backends"
+MODULES = sorted(path.stem for path in BACKEND_FILES.glob("[a-z]*.py"))
 CONNECTION = ("endpoint", "oneflow_endpoint", "username", "password", "auth_file", "validate_certs", "ca_path", "timeout")
 
 

@@ -69,7 +69,7 @@ def test_udp_port(host, name):
 
 
 def test_units_start_at_boot_and_run(host):
-    for unit in ("wg-quick@wg0", "oneflower-gateway"):
+    for unit in ("wg-quick@wg0", "oneflower-gateway@wg0", "wg-quick@wg1", "oneflower-gateway@wg1"):
         service = host.service(unit)
         assert (service.is_enabled, service.is_running) == (True, True), unit
     assert host.check_output("systemctl is-system-running --wait") == "running"
@@ -78,16 +78,26 @@ def test_units_start_at_boot_and_run(host):
     def since(unit):
         return int(host.service(unit).systemd_properties["ActiveEnterTimestampMonotonic"])
 
-    assert since("oneflower-gateway") < since("wg-quick@wg0")
+    for interface in ("wg0", "wg1"):
+        assert since(f"oneflower-gateway@{interface}") < since(f"wg-quick@{interface}")
 
 
 def test_routes(host, name):
-    found = {route["dst"] for route in json.loads(host.check_output("ip -j route show dev wg0"))}
-    expected = {network.removesuffix("/32") for peer in ALLOWED[name] for network in peer} - set(OVERLAY.values())
-    # The peers' tunnel addresses are reached through the overlay's own route.
-    assert found - set(OVERLAY.values()) == expected | {"10.10.9.0/24"}
-    (route,) = json.loads(host.check_output("ip -j route get 10.10.11.9" if name == "gw-a" else f"ip -j route get {SUPERLINK}"))
-    assert route["dev"] == "wg0"
+    main = {route["dst"] for route in json.loads(host.check_output("ip -j route show dev wg0"))}
+    peers = {network.removesuffix("/32") for peer in ALLOWED[name] for network in peer}
+    if name != "gw-a":
+        # The peers' tunnel addresses are reached through the overlay's own route.
+        assert main - set(OVERLAY.values()) == (peers - set(OVERLAY.values())) | {"10.10.9.0/24"}
+        (route,) = json.loads(host.check_output(f"ip -j route get {SUPERLINK}"))
+        assert route["dev"] == "wg0"
+        return
+    # Two SuperLinks have the same sites: whose packet it is decides.
+    assert main == {"10.10.9.0/24"}
+    for source, interface in ((SUPERLINK, "wg0"), ("10.10.10.6", "wg1")):
+        (route,) = json.loads(host.check_output(f"ip -j route get 10.10.11.9 from {source} iif lan"))
+        assert route["dev"] == interface
+    table = {route["dst"] for route in json.loads(host.check_output("ip -j route show table 151820"))}
+    assert table == peers
 
 
 def test_forwarding_is_on(host):
@@ -100,8 +110,9 @@ def test_forwarding_is_on(host):
         ("/etc/wireguard", 0o700),
         ("/etc/wireguard/wg0.conf", 0o600),
         ("/etc/wireguard/wg0.key", 0o600),
-        ("/etc/oneflower/gateway.nft", 0o644),
-        ("/etc/systemd/system/oneflower-gateway.service", 0o644),
+        ("/etc/oneflower/wg0.nft", 0o644),
+        ("/etc/oneflower/wg0.json", 0o644),
+        ("/etc/systemd/system/oneflower-gateway@wg0.service", 0o644),
     ],
 )
 def test_files(host, path, mode):
@@ -109,13 +120,14 @@ def test_files(host, path, mode):
     assert (file.user, file.group, file.mode) == ("root", "root", mode)
 
 
-def test_preshared_keys_lie_on_the_hub_alone(host, name):
-    keys = host.file("/etc/wireguard/wg0.psk")
-    assert keys.exists == (name == "gw-a")
-    if keys.exists:
-        assert (keys.user, keys.mode) == ("root", 0o700)
-        modes = host.check_output("stat -c %a /etc/wireguard/wg0.psk/*").split()
-        assert modes == ["600", "600"]
+def test_no_other_file_has_a_key(host):
+    found = set(host.check_output("ls /etc/wireguard").split())
+    assert found == {f"{interface}.{kind}" for interface in ("wg0", "wg1") for kind in ("conf", "key")}
+
+
+def test_every_pair_and_federation_has_a_preshared_key_of_its_own(host):
+    keys = [line.split("\t")[1] for line in host.check_output("wg show all preshared-keys").splitlines()]
+    assert len(set(keys)) == len(keys)
 
 
 def test_nobody_else_reads_a_key(host):
@@ -140,7 +152,7 @@ def statements(chain):
 
 
 def test_only_the_fleet_port_of_the_superlink_passes(host, name):
-    listed = json.loads(host.check_output("nft -j list table inet oneflower"))["nftables"]
+    listed = json.loads(host.check_output("nft -j list table inet oneflower_wg0"))["nftables"]
     rules = statements([entry["rule"] for entry in listed if entry.get("rule", {}).get("chain") == "forward"])
     opened = [matched for matched, verdict in rules if verdict == "accept" and "state" not in matched]
     assert len(opened) == 1
@@ -154,20 +166,29 @@ def test_only_the_fleet_port_of_the_superlink_passes(host, name):
 
 
 def test_segments_are_clamped(host):
-    rules = host.check_output("nft list chain inet oneflower clamp")
+    rules = host.check_output("nft list chain inet oneflower_wg0 clamp")
     assert rules.count("tcp option maxseg size set rt mtu") == 2
 
 
 def test_what_belongs_in_the_tunnel_never_leaves_by_another_way(host, name):
     """The rule; that it works without routes and without a tunnel is tested on the running federation."""
-    listed = json.loads(host.check_output("nft -j list table inet oneflower"))["nftables"]
+    listed = json.loads(host.check_output("nft -j list table inet oneflower_wg0"))["nftables"]
     rules = statements([entry["rule"] for entry in listed if entry.get("rule", {}).get("chain") == "output"])
     ((matched, verdict),) = rules
     assert (matched["oifname"], verdict) == ("wg0", "drop")
-    assert 'oifname != "wg0"' in host.check_output("nft list chain inet oneflower output")
+    assert 'oifname != "wg0"' in host.check_output("nft list chain inet oneflower_wg0 output")
     wanted = [ipaddress.ip_network(network) for peer in ALLOWED[name] for network in peer]
-    covered = [piece for entry in matched["daddr"]["set"] for piece in networks(entry)]
+    if name == "gw-a":  # to the sites' LANs goes only what comes from the SuperLink
+        wanted = [network for network in wanted if network.prefixlen == 32]
+    matched_networks = matched["daddr"]
+    entries = matched_networks.get("set", [matched_networks])
+    covered = [piece for entry in entries for piece in networks(entry)]
     assert all(any(network.subnet_of(piece) for piece in covered) for network in wanted)
+    if name == "gw-a":
+        forward = statements([entry["rule"] for entry in listed if entry.get("rule", {}).get("chain") == "forward"])
+        (matched,) = [matched for matched, verdict in forward if matched.get("saddr") == SUPERLINK and verdict == "drop"]
+        covered = [piece for entry in matched["daddr"]["set"] for piece in networks(entry)]
+        assert set(covered) == {ipaddress.ip_network("10.10.11.0/24"), ipaddress.ip_network("10.10.12.0/24")}
 
 
 def networks(entry):

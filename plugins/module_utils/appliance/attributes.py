@@ -96,7 +96,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute(CERTIFICATE_SANS, _SUPERLINK, "names in its server certificate, separated by commas"),
     Attribute(CERTIFICATE_FINGERPRINT, _SUPERLINK, "SHA-256 of its server certificate"),
     Attribute(NODES_ONLINE, _SUPERLINK, "SuperNodes online, from the SuperLink's database"),
-    Attribute(NODES, _SUPERLINK, "every node that it has registered, each with `online` or `offline`: `id:online,id:offline`"),
+    Attribute(NODES, _SUPERLINK, "every registered node, `id:online` or `id:offline`, separated by commas; absent without one"),
     Attribute(RUNS_ACTIVE, _SUPERLINK, "runs that are not finished, whoever started them"),
     Attribute(NODES_FORGET, _SUPERLINK, "ids of nodes to unregister, separated by commas", asked=True),
     Attribute(SUPERLINK_DIALLED, _SUPERNODE, "address that it dials"),

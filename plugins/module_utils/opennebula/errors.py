@@ -116,6 +116,12 @@ class WaitFailed(OpenNebulaError):
     kind = "failed_state"
 
 
+class Locked(OpenNebulaError):
+    """Somebody else holds the lock."""
+
+    kind = "locked"
+
+
 class WaitTimedOut(OpenNebulaError):
     """What was waited for did not come in time."""
 

@@ -167,6 +167,13 @@ class Service(Document):
             return f"{text}: {' | '.join(lines)}"
         return f"{text}; its log names no reason (a VM did not boot, or could not be shut down)"
 
+    def shows(self, vms: Mapping[int, Vm], wanted: Mapping[str, t.Any]) -> bool:
+        """Tell whether one of its VMs shows all user attributes that are wanted; without VMs there is nobody to wait for."""
+        own = [vms[number].attributes for number in self.vm_ids if number in vms]
+        return not (wanted and own) or any(
+            all(attributes.get(name) == str(value) for name, value in wanted.items()) for attributes in own
+        )
+
     def driver_errors(self, vms: Mapping[int, Vm]) -> str:
         """Return what oned wrote into ERROR of the VMs that are the reason, "; VM 7: ..." each; a service's log has none of it.
 

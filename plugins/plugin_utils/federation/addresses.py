@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from ansible_collections.oneflower.federation.plugins.module_utils.appliance import settings
 
 from . import variables
 from .findings import Finding
 from .inventory import Inventory
+from .kept import Kept
 from .topology import Topology
 
 
@@ -27,18 +31,24 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Partitions:
-    """The number of SuperNodes and of the first partition of every training site, and of partitions in the federation."""
+    """The number of SuperNodes and the partition numbers of every training site.
+
+    A site may have more numbers than SuperNodes: those of VMs that it had before stay its own. `pinned` are the sites whose numbers
+    stand in the inventory, `fresh` the sites that get numbers they did not have.
+    """
 
     supernodes: Mapping[str, int]
-    offsets: Mapping[str, int]
+    numbers: Mapping[str, tuple[int, ...]]
+    pinned: frozenset[str] = frozenset()
+    fresh: frozenset[str] = frozenset()
 
     @property
     def total(self) -> int:
         """Return the number of partitions, gaps included: the highest number and one."""
-        return max((offset + self.supernodes[site] for site, offset in self.offsets.items()), default=0)
+        return max((number for numbers in self.numbers.values() for number in numbers), default=-1) + 1
 
 
-def addresses(inventory: Inventory, topology: Topology, found: list[Finding]) -> Addresses:
+def addresses(inventory: Inventory, topology: Topology, kept: Kept, found: list[Finding]) -> Addresses:
     """Return all addresses, and add to `found` what overlaps, collides or stands outside of its network."""
     lans = _lans(inventory, topology, found)
     gateways = {
@@ -51,7 +61,7 @@ def addresses(inventory: Inventory, topology: Topology, found: list[Finding]) ->
     if superlink is not None and superlink == gateways.get(hub_zone):
         text = f"is {superlink}, the address of its own gateway"
         found.append(Finding("inventory.conflict", hub_zone, variables.SUPERLINK_ADDRESS.name, text))
-    return Addresses(superlink, lans, gateways, _tunnels(inventory, topology, found))
+    return Addresses(superlink, lans, gateways, _tunnels(inventory, topology, kept, found))
 
 
 def _within(
@@ -91,8 +101,11 @@ def _lans(inventory: Inventory, topology: Topology, found: list[Finding]) -> dic
     return lans
 
 
-def _tunnels(inventory: Inventory, topology: Topology, found: list[Finding]) -> dict[str, ipaddress.IPv4Interface]:
-    """Return every gateway's address in the overlay, by zone: the hub's is the first, pins stay, others are the next free."""
+def _tunnels(inventory: Inventory, topology: Topology, kept: Kept, found: list[Finding]) -> dict[str, ipaddress.IPv4Interface]:
+    """Return every gateway's address in the overlay, by zone.
+
+    The hub's is the first. Of the others, pins come first, then what gateways have already, then the next free ones.
+    """
     overlay = inventory.federation(variables.OVERLAY)
     if overlay is None:
         return {}
@@ -113,28 +126,51 @@ def _tunnels(inventory: Inventory, topology: Topology, found: list[Finding]) -> 
             continue
         tunnels[site] = address
         owner[address] = site
-    free = (address for address in overlay.hosts() if address not in owner)
+    for site in topology.sites:
+        has = kept.tunnels.get(topology.gateways.get(site, ""))
+        if site not in tunnels and has is not None and has in overlay and has not in owner:
+            tunnels[site] = has
+            owner[has] = site
+    free = (address for address in overlay.hosts() if address not in owner and address not in kept.taken)
     for site in topology.sites:
         if site not in tunnels:
-            tunnels[site] = next(free)
+            address = next(free, None)
+            if address is None:
+                text = f"{overlay} has no address left for {site}; take a larger network"
+                found.append(Finding("inventory.conflict", topology.coordinator, variables.OVERLAY.name, text))
+                return {}
+            tunnels[site] = address
     return {zone: ipaddress.IPv4Interface(f"{address}/{overlay.prefixlen}") for zone, address in tunnels.items()}
 
 
-def partitions(inventory: Inventory, topology: Topology, found: list[Finding]) -> Partitions:
-    """Return the sites' ranges of partition numbers: pinned ones stay, the others follow after the highest of them."""
+def partitions(inventory: Inventory, topology: Topology, kept: Kept, found: list[Finding]) -> Partitions:
+    """Return the sites' partition numbers: pinned ones, then what a site has already, then the lowest free ones."""
     supernodes = {site: number for site in topology.sites if (number := inventory.get(site, variables.SUPERNODES)) is not None}
-    offsets: dict[str, int] = {
-        site: offset for site in supernodes if (offset := inventory.get(site, variables.PARTITION_OFFSET)) is not None
-    }
-    next_free = max((offset + supernodes[site] for site, offset in offsets.items()), default=0)
+    numbers: dict[str, tuple[int, ...]] = {}
+    owner: dict[int, str] = {}
+
+    def give(site: str, given: Iterable[int]) -> None:
+        numbers[site] = tuple(sorted(given))
+        owner.update(dict.fromkeys(numbers[site], site))
+
     for site, number in supernodes.items():
-        if site not in offsets:
-            offsets[site] = next_free
-            next_free += number
-    ordered = sorted(offsets, key=lambda site: offsets[site])
-    for before, after in zip(ordered, ordered[1:], strict=False):
-        last = offsets[before] + supernodes[before] - 1
-        if last >= offsets[after]:
-            text = f"is {offsets[after]}, but {before} numbers its SuperNodes {offsets[before]} to {last}"
-            found.append(Finding("inventory.conflict", after, variables.PARTITION_OFFSET.name, text))
-    return Partitions(supernodes, offsets)
+        offset = inventory.get(site, variables.PARTITION_OFFSET)
+        if offset is None:
+            continue
+        taken = [other for other in range(offset, offset + number) if other in owner]
+        if taken:
+            held = settings.format_numbers(numbers[owner[taken[0]]])
+            text = f"is {offset}, but {owner[taken[0]]} numbers its SuperNodes {held}"
+            found.append(Finding("inventory.conflict", site, variables.PARTITION_OFFSET.name, text))
+        give(site, range(offset, offset + number))
+    has = {site: [number for number in kept.partitions.get(site, ()) if number not in owner] for site in supernodes}
+    for site in supernodes:
+        if site not in numbers and has[site]:
+            give(site, (number for number in has[site] if number not in owner))
+    free = (number for number in itertools.count() if number not in owner)
+    short = {site: number - len(numbers.get(site, ())) for site, number in supernodes.items()}
+    for site, missing in short.items():
+        if missing > 0:
+            give(site, [*numbers.get(site, ()), *itertools.islice(free, missing)])
+    pinned = frozenset(site for site in supernodes if inventory.get(site, variables.PARTITION_OFFSET) is not None)
+    return Partitions(supernodes, numbers, pinned, frozenset(site for site, missing in short.items() if missing > 0))

@@ -13,10 +13,11 @@ import typing as t
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
-from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes
+from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, settings
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance.attributes import Keepalive
 from ansible_collections.oneflower.federation.plugins.module_utils.gateway.wireguard import SESSION_LIMIT_S
 
+from . import changes
 from .findings import CODES, Finding
 from .observation import Observation, Vm, Zone
 from .trust import certificates
@@ -56,17 +57,32 @@ class Check:
 
 def checks(plan: Mapping[str, t.Any], observed: Observation, now: datetime.datetime) -> list[Check]:
     """Return one check for everything that the plan says of the live federation. `now` is aware of its time zone."""
-    zone = plan["superlink"]["zone"]
-    coordinator = observed.zones[zone]
-    superlink = coordinator.vms[0] if coordinator.vms else None
-    fingerprint = superlink.attributes.get(attributes.CERTIFICATE_FINGERPRINT, "") if superlink else ""
-    return [
-        *_services(plan, observed),
-        *_superlink(plan, coordinator, superlink, now),
-        *_tunnels(plan, observed),
-        *_probes(plan, observed, fingerprint),
-        *_supernodes(plan, observed, fingerprint),
-    ]
+    rows = [*_services(plan, observed)]
+    if plan["zones"]:
+        coordinator = observed.zones[plan["superlink"]["zone"]]
+        superlink = coordinator.superlink
+        fingerprint = superlink.attributes.get(attributes.CERTIFICATE_FINGERPRINT, "") if superlink else ""
+        rows += [
+            *_superlink(plan, coordinator, superlink, now),
+            *_tunnels(plan, observed),
+            *_probes(plan, observed, superlink),
+            *_supernodes(plan, observed, fingerprint),
+        ]
+    return [*rows, *_as_planned(plan, observed)]
+
+
+def _as_planned(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Check]:
+    """Yield a row for every host that a run would change, or one that says that there is none."""
+    left: dict[str, list[changes.Change]] = {}
+    for change in changes.real(changes.changes(plan, observed)):
+        left.setdefault(change.host, []).append(change)
+    for host, found in left.items():
+        text = "; ".join(f"{change.kind} {change.subject} ({change.reason})" for change in found)
+        yield Check("as planned", host, "nothing to change", text, False, host, "change.pending")
+    if not left:
+        yield Check(
+            "as planned", "all hosts", "nothing to change", "nothing to change", True, plan["superlink"]["zone"], "change.pending"
+        )
 
 
 def _services(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Check]:
@@ -118,8 +134,17 @@ def _superlink(plan: Mapping[str, t.Any], zone: Zone, vm: Vm | None, now: dateti
     )
     if plan["keepalive"]["enabled"]:
         yield row("gRPC keepalive in force", *_keepalive(plan, published, server=True), "keepalive.differs")
+    wanted = changes.wanted_settings(plan["zones"][host]["service"], {})
+    yield row("settings in force", *_settings(plan["zones"][host]["service"]["role"], vm or Vm("?"), wanted), "settings.pending")
     total, online = str(plan["total_supernodes"]), published.get(attributes.NODES_ONLINE, "none")
     yield row("SuperNodes online in the SuperLink", total, online, online == total, "supernodes.offline")
+
+
+def _settings(role: str, vm: Vm, wanted: Mapping[str, str]) -> tuple[str, str, bool]:
+    """Return (expected, found, ok): the digest of all live settings, as the VM says that it runs with them."""
+    expected = settings.digest(role, wanted)
+    found = vm.attributes.get(attributes.SETTINGS_DIGEST, "")
+    return expected, found or "none", found == expected
 
 
 def _missing(zone: Zone) -> tuple[str, str]:
@@ -160,19 +185,23 @@ def _tunnels(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Check
         yield Check("WireGuard tunnel", name, expected, found, age is not None and age <= SESSION_LIMIT_S, name, "tunnel.silent")
 
 
-def _probes(plan: Mapping[str, t.Any], observed: Observation, fingerprint: str) -> Iterator[Check]:
+def _probes(plan: Mapping[str, t.Any], observed: Observation, superlink: Vm | None) -> Iterator[Check]:
+    published = superlink.attributes if superlink else {}
+    fingerprint = published.get(attributes.CERTIFICATE_FINGERPRINT, "")
     for name in _spokes(plan):
-        gateway, probe = observed.gateways[name], observed.gateways[name].probe
-        verified = bool(probe.get("verified"))
-        found = f"{'verified' if verified else probe.get('error') or 'not tried'}, {str(probe.get('fingerprint', ''))[:16]}".rstrip(
-            ", "
-        )
+        gateway = observed.gateways[name]
+        probe = gateway.probe
+        try:
+            seen = certificates.issued(str(probe.get("certificate") or ""), published.get(attributes.CA_CERTIFICATE, ""))
+            found = f"verified, {seen[:16]}"
+        except ValueError as error:
+            seen, found = "", str(probe.get("error") or error)
         yield Check(
             "TLS handshake through the tunnel",
             name,
             f"verified, {fingerprint[:16] or 'a certificate'}",
             "not read" if gateway.unread else found,
-            verified and bool(fingerprint) and probe.get("fingerprint") == fingerprint,
+            bool(fingerprint) and seen == fingerprint,
             name,
             "gateway.unread" if gateway.unread else "probe.failed",
         )
@@ -184,7 +213,9 @@ def _supernodes(plan: Mapping[str, t.Any], observed: Observation, fingerprint: s
     for host, entry in plan["zones"].items():
         if entry["role"] != "training_site":
             continue
-        first, last = entry["partition_offset"], entry["partition_offset"] + entry["supernodes"] - 1
+        own = settings.format_numbers(entry["partitions"])
+        coordinator = observed.zones[plan["superlink"]["zone"]].superlink
+        wanted = changes.wanted_settings(entry["service"], coordinator.attributes if coordinator else {})
         for vm in observed.zones[host].vms:
             published, where = vm.attributes, f"{host} VM {vm.id}"
             ready = published.get(attributes.READY) == attributes.YES
@@ -211,14 +242,15 @@ def _supernodes(plan: Mapping[str, t.Any], observed: Observation, fingerprint: s
             if plan["keepalive"]["enabled"]:
                 expected, found, ok = _keepalive(plan, published, server=False)
                 yield Check("gRPC keepalive in force", where, expected, found, ok, host, "keepalive.differs")
+            expected, found, ok = _settings(entry["service"]["role"], vm, wanted)
+            yield Check("settings in force", where, expected, found, ok, host, "settings.pending")
             partition = published.get(attributes.PARTITION, "none")
-            own = partition.isdigit() and first <= int(partition) <= last
             yield Check(
                 "partition is its own",
                 where,
-                f"one of {first} to {last}",
+                f"one of {own}",
                 f"{partition}{', as ' + holder[partition] if partition in holder else ''}",
-                own and partition not in holder,
+                partition.isdigit() and int(partition) in entry["partitions"] and partition not in holder,
                 host,
                 "partition.wrong",
             )

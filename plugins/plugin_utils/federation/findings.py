@@ -41,6 +41,59 @@ _CODES = (
     Code("inventory.value", ERROR, "a value that cannot be right", "Correct the value."),
     Code("inventory.conflict", ERROR, "a value that contradicts another one", "Change one of the two."),
     Code("inventory.unreadable", ERROR, "a value that Ansible cannot make", "Correct the template or unlock the vault."),
+    Code("site.unknown", ERROR, "a zone that cannot leave the federation", "Name a training site of the inventory."),
+    Code(
+        "teardown.unconfirmed",
+        ERROR,
+        "the run was not told which federation it may take away",
+        "Give federation_confirm with the name of the federation.",
+    ),
+    # what stands in the way of a change, and what is left over
+    Code(
+        "change.replace",
+        ERROR,
+        "a change that needs new VMs, which the run may not make",
+        "Undo the change in the inventory, or run with federation_allow_replace=true.",
+    ),
+    Code("change.pending", ERROR, "the federation is not as planned", "Run deploy.yml.", "deploy.yml"),
+    Code(
+        "plan.stale",
+        ERROR,
+        "inventory or federation are not as they were when the plan was saved",
+        "Save a new plan with plan.yml, and approve that one.",
+    ),
+    Code(
+        "run.locked",
+        ERROR,
+        "another run is at work on the federation",
+        "Wait for it; federation_break_lock=true takes over from a dead one.",
+    ),
+    Code(
+        "training.running",
+        ERROR,
+        "a training is under way, and a change would stop it",
+        "Run again when it is over, or with federation_interrupt_training=true.",
+    ),
+    Code(
+        "partition.unknown",
+        ERROR,
+        "new SuperNodes cannot be numbered while another site is not read",
+        "Mend the other site, or pin federation_partition_offset.",
+        "federation_partition_offset",
+    ),
+    Code(
+        "site.orphan",
+        WARNING,
+        "something of a site is left that the inventory does not have",
+        "Put the site back and run remove_site.yml, or see that its zone has nothing left.",
+    ),
+    Code(
+        "gateway.taken",
+        ERROR,
+        "the interface on a gateway belongs to another federation",
+        "Give this federation an interface, a port and an overlay of its own.",
+        "federation_wireguard_interface",
+    ),
     # what a zone, a gateway or a step refuses
     Code("zone.unreachable", ERROR, "a zone's API gives no answer", "Start the service, or correct the zone's endpoints."),
     Code("zone.tls", ERROR, "the certificate of a zone's API is refused", "Set federation_ca_path to the CA that signed it."),
@@ -156,6 +209,13 @@ _CODES = (
         "deploy.yml",
     ),
     Code(
+        "settings.pending",
+        ERROR,
+        "a VM does not run with its settings",
+        "Look at FL_ERROR of the VM; deploy.yml writes and waits again.",
+        "deploy.yml",
+    ),
+    Code(
         "partition.wrong",
         ERROR,
         "a SuperNode holds no partition of its own",
@@ -167,6 +227,13 @@ _CODES = (
         ERROR,
         "the smoke-test training failed, or not every partition took part",
         "Run train.yml again with federation_train=true.",
+        "train.yml",
+    ),
+    Code(
+        "training.older",
+        WARNING,
+        "the last training was by other partitions than the federation has now",
+        "Run train.yml with federation_train=true to train once more.",
         "train.yml",
     ),
 )
@@ -185,6 +252,7 @@ KINDS: Mapping[str, str] = {
     "invalid_request": "zone.refused",
     "failed_state": "service.state",
     "timeout": "step.timeout",
+    "locked": "run.locked",
 }
 
 
@@ -204,6 +272,11 @@ class Finding:
     def __str__(self) -> str:
         return f"{self.host}: {self.subject}: {self.message}" if self.subject else f"{self.host}: {self.message}"
 
+    @property
+    def is_error(self) -> bool:
+        """Tell whether it is an error, and not a warning."""
+        return CODES[self.code].severity == ERROR
+
     def to_result(self) -> dict[str, t.Any]:
         """Return {code, severity, host, subject, message, fix}, for results and report.json."""
         code = CODES[self.code]
@@ -215,6 +288,11 @@ class Finding:
             "message": self.message,
             "fix": code.fix,
         }
+
+
+def from_result(given: Mapping[str, t.Any]) -> Finding:
+    """Return the finding of a `to_result`."""
+    return Finding(*(str(given[name]) for name in ("code", "host", "subject", "message")))
 
 
 def of_failure(host: str, step: str, result: Mapping[str, t.Any]) -> Finding:

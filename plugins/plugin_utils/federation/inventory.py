@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from . import topology, variables
 from .findings import Finding
 from .topology import Topology
-from .variables import COORDINATOR, FEDERATION, GATEWAY, HUB, SITE, SPOKE, VARIABLES, ZONE, Variable
+from .variables import COORDINATOR, FEDERATION, GATEWAY, HUB, RUN, SITE, SPOKE, VARIABLES, ZONE, Variable
 
 
 class Unreadable:
@@ -42,8 +42,20 @@ class Inventory:
         """Return the typed value of a variable of the whole federation."""
         return self.get(self._topology.coordinator, variable)
 
+    def shown(self) -> dict[str, dict[str, str]]:
+        """Return what the federation follows from, {host: {variable: value as text}}: no secrets."""
+        told: dict[str, dict[str, str]] = {}
+        for variable in VARIABLES:
+            if variable.scope == RUN or variable.secret or variable.access:
+                continue
+            for host in self.readers(variable):
+                value = self.get(host, variable)
+                if value is not None:
+                    told.setdefault(host, {})[variable.name] = str(value)
+        return told
+
     def _reader(self, host: str, variable: Variable) -> str:
-        return next(iter(self.readers(variable)), "") if variable.scope == FEDERATION else host
+        return next(iter(self.readers(variable)), "") if variable.scope in (FEDERATION, RUN) else host
 
     def readers(self, variable: Variable) -> list[str]:
         """Return the hosts whose value of a variable is read; where the groups are wrong, those that may be meant."""
@@ -52,6 +64,7 @@ class Inventory:
         spokes = [gateway for gateway in self._topology.gateways.values() if gateway != hub]
         by_part: dict[tuple[str, str], Iterable[str]] = {
             (FEDERATION, ""): coordinators[:1],
+            (RUN, ""): coordinators[:1],
             (ZONE, ""): dict.fromkeys([*coordinators, *sites]),
             (ZONE, COORDINATOR): coordinators,
             (ZONE, SITE): sites,
@@ -119,7 +132,7 @@ class Inventory:
             raw = self._raw(host, variable)
             if host in readers or raw is None or all(_same(raw, value) for value in shared):
                 continue
-            if variable.scope == FEDERATION:
+            if variable.scope in (FEDERATION, RUN):
                 text = f"is read from the coordinator, {readers[0]}, and has another value here; set it once for all hosts"
             else:
                 whose = variable.only or {ZONE: "zones", GATEWAY: "gateways"}[variable.scope]

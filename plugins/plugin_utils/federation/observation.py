@@ -9,103 +9,133 @@ Everything in it comes from zones, VMs and gateways, so it is compared as text a
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-NOT_IN_THIS_RUN = "it was not in this run"
+from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes
+
+from .gateways import NOT_IN_THIS_RUN, Gateway
 
 
 @dataclass(frozen=True)
 class Vm:
-    """One VM of a service: its id and the user attributes that it shows."""
+    """One VM of a service: its id, the role that it belongs to, and the user attributes that it shows."""
 
     id: int | str
     name: str = ""
     addresses: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    role: str = ""
+    state: str = ""
 
     @classmethod
-    def from_node(cls, node: Mapping[str, t.Any]) -> Vm:
-        """Read a node of a service as oneflow_service_info returns it."""
-        attributes = {str(key): str(value) for key, value in (node.get("attributes") or {}).items()}
+    def from_node(cls, node: Mapping[str, t.Any], role: str = "") -> Vm:
+        """Read a node of a service as federation_zone_info returns it."""
+        shown = {str(key): str(value) for key, value in (node.get("attributes") or {}).items()}
         addresses = tuple(str(address) for address in node.get("addresses") or ())
-        return cls(node.get("vm_id", "?"), str(node.get("name", "")), addresses, attributes)
+        state = str(node.get("lcm_state") if node.get("state") == "ACTIVE" else node.get("state") or "")
+        return cls(node.get("vm_id", "?"), str(node.get("name", "")), addresses, shown, role, state)
 
 
 @dataclass(frozen=True)
 class Zone:
-    """A zone's service as it was read. `unread` says why nothing is known of it; `absent` that there is no service."""
+    """A zone's service as it was read. `unread` says why nothing is known of it; `absent` that there is no service.
+
+    `failure` is why a failed service failed. `inputs` and `contents` are what the role was made with, `vm_template` and `network`
+    the ids that the zone has for the names of the plan (None: there is none). `template` is the service template's body, None where
+    there is none. `federations` are the names of all federations that have a service in the zone.
+    """
 
     unread: str = ""
     absent: bool = False
     id: int | None = None
     state: str = ""
+    failure: str = ""
     vms: tuple[Vm, ...] = ()
+    cardinality: int = 0
+    role_template: int | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    contents: Mapping[str, t.Any] = field(default_factory=dict)
+    template: Mapping[str, t.Any] | None = None
+    vm_template: int | None = None
+    network: int | None = None
+    federations: tuple[str, ...] = ()
 
     @classmethod
     def from_result(cls, result: Mapping[str, t.Any] | None) -> Zone:
-        """Read a result of oneflow_service_info; None where there is none."""
+        """Read a result of federation_zone_info; None where there is none."""
         if result is None:
             return cls(unread=NOT_IN_THIS_RUN)
-        services = result.get("services")
-        if not isinstance(services, (list, tuple)):
-            return cls(unread=str(result.get("msg") or "it gave no answer"))
-        if not services:
-            return cls(absent=True)
-        if len(services) > 1:
-            ids = ", ".join(str(service.get("id")) for service in services)
+        service = result.get("service")
+        if not isinstance(service, Mapping):
+            return cls(unread=str(result.get("unread") or "it gave no answer"))
+        template = result.get("template") or {}
+        known: dict[str, t.Any] = {
+            "template": template.get("body") or None,
+            "vm_template": result.get("vm_template_id"),
+            "network": result.get("network_id"),
+            "federations": tuple(str(name) for name in result.get("federations") or ()),
+        }
+        if int(result.get("services_found") or 0) > 1:
             return cls(
-                unread=f"it has {len(services)} services of that name (ids {ids}); remove those that are not the federation's"
+                unread=f"it has {result['services_found']} services of that name; remove those that are not the federation's",
+                **known,
             )
-        (service,) = services
-        nodes = [node for role in service.get("roles") or () for node in role.get("nodes") or ()]
-        return cls(id=service.get("id"), state=str(service.get("state", "")), vms=tuple(Vm.from_node(node) for node in nodes))
-
-
-@dataclass(frozen=True)
-class Gateway:
-    """A gateway's tunnel as it was read: seconds since the last handshake of each peer (None: never), and the TLS probe."""
-
-    unread: str = ""
-    running: bool = False
-    ages: tuple[int | None, ...] = ()
-    probe: Mapping[str, t.Any] = field(default_factory=dict)
-
-    @classmethod
-    def from_results(cls, tunnel: Mapping[str, t.Any] | None, probe: Mapping[str, t.Any] | None) -> Gateway:
-        """Read a result of wireguard_interface_info and one of tls_probe; None where there is none."""
-        if tunnel is None:
-            return cls(unread=NOT_IN_THIS_RUN)
-        interface = tunnel.get("interface")
-        if tunnel.get("unreachable") or not isinstance(interface, Mapping):
-            return cls(unread=" ".join(str(tunnel.get("msg") or "it gave no answer").split()))
-        peers = interface.get("peers") or ()
+        if not service:
+            return cls(absent=True, **known)
+        roles = service.get("roles") or ()
+        first: Mapping[str, t.Any] = roles[0] if roles else {}
         return cls(
-            running=bool(interface),
-            ages=tuple(peer.get("latest_handshake_age") for peer in peers),
-            probe=probe or {},
+            id=service.get("id"),
+            state=str(service.get("state", "")),
+            failure=str(service.get("failure") or ""),
+            vms=tuple(Vm.from_node(node, str(role.get("name", ""))) for role in roles for node in role.get("nodes") or ()),
+            cardinality=sum(int(role.get("cardinality") or 0) for role in roles),
+            role_template=first.get("template_id"),
+            inputs={str(name): str(value) for name, value in (first.get("inputs") or {}).items()},
+            contents=first.get("contents") or {},
+            **known,
         )
 
     @property
-    def age(self) -> int | None:
-        """Return the seconds since the latest handshake of any peer, None where there was none."""
-        return min((age for age in self.ages if age is not None), default=None)
+    def superlink(self) -> Vm | None:
+        """Return the VM of a coordinator's service."""
+        return self.vms[0] if self.vms else None
+
+    @property
+    def runs_active(self) -> int:
+        """Return the number of runs under way that the SuperLink tells of."""
+        told = self.vms[0].attributes.get(attributes.RUNS_ACTIVE, "") if self.vms else ""
+        return int(told) if told.isdigit() else 0
 
 
 @dataclass(frozen=True)
 class Observation:
-    """All zones and gateways of the plan, by name."""
+    """All zones and gateways of the plan, those that leave as well, by name."""
 
     zones: Mapping[str, Zone]
     gateways: Mapping[str, Gateway]
 
 
-def observation(zones: Iterable[str], gateways: Iterable[str], results: Mapping[str, Mapping[str, t.Any]]) -> Observation:
-    """Return the observation that the hosts' `results` {host: {service, tunnel, probe}} make, each as its module returned it."""
+def observation(plan: Mapping[str, t.Any], results: Mapping[str, Mapping[str, t.Any]]) -> Observation:
+    """Return the observation that the hosts' `results` make, {host: what federation_observe returned}."""
+    zones = {**plan["zones"], **plan["leaving"]["zones"]}
+    gateways = {**plan["gateways"], **plan["leaving"]["gateways"]}
     return Observation(
-        {zone: Zone.from_result(results.get(zone, {}).get("service")) for zone in zones},
-        {
-            gateway: Gateway.from_results(results.get(gateway, {}).get("tunnel"), results.get(gateway, {}).get("probe"))
-            for gateway in gateways
-        },
+        {zone: Zone.from_result(results.get(zone)) for zone in zones},
+        {gateway: Gateway.from_result(results.get(gateway)) for gateway in gateways},
+    )
+
+
+# What a host's task federation_observe registers its result as.
+REGISTERED = "observe_result"
+
+
+def observed(plan: Mapping[str, t.Any], hostvars: t.Any) -> Observation:
+    """Return the observation of this run, from Ansible's `hostvars`: what each host registered."""
+    hosts = [*plan["zones"], *plan["gateways"], *plan["leaving"]["zones"], *plan["leaving"]["gateways"]]
+    # The raw value is not templated: a zone's text is never evaluated, and a hundred hosts cost nothing.
+    registered = {host: (hostvars.raw_get(host) or {}).get(REGISTERED) for host in hosts if host in hostvars}
+    return observation(
+        plan, {host: found["observed"] for host, found in registered.items() if isinstance(found, Mapping) and "observed" in found}
     )

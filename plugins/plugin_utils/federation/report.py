@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
+from .changes import Change, Effect
 from .checks import Check
 from .findings import Finding
 from .observation import Observation
@@ -74,6 +75,42 @@ def check_lines(rows: Sequence[Check]) -> list[tuple[str, bool]]:
     return list(zip(table(shown, CHECK_COLUMNS), [True, True, *(row.ok for row in rows)], strict=True))
 
 
+CHANGE_COLUMNS = ("host", "change", "what", "why", "from", "to", "effect")
+# Longer values are cut in the table; changes.json has them whole.
+WIDEST = 48
+
+
+def change_lines(found: Sequence[Change]) -> list[str]:
+    """Return the table of the changes, or a sentence that there is none."""
+    if not found:
+        return ["", "Nothing to change: the federation is as planned."]
+    rows = [
+        {
+            "host": change.host,
+            "change": change.kind,
+            "what": change.subject,
+            "why": _cut(change.reason),
+            "from": _cut(change.old),
+            "to": _cut(change.new),
+            "effect": effect_text(change.effect),
+        }
+        for change in found
+    ]
+    return ["", *table(rows, CHANGE_COLUMNS)]
+
+
+def effect_text(effect: Effect) -> str:
+    """Return an effect as one phrase, empty where there is none."""
+    if not effect.stops:
+        return ""
+    how_long = f" for up to {effect.seconds} s" if effect.seconds else ""
+    return f"stops {effect.stops}{how_long}{'; a training is hit' if effect.training else ''}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
+
+
 def finding_lines(findings: Iterable[Finding]) -> list[str]:
     """Return a line per finding, with its code and what mends it."""
     return [f"{finding} [{finding.code}] {finding.to_result()['fix']}" for finding in findings]
@@ -91,10 +128,11 @@ def unique(findings: Iterable[Finding]) -> list[Finding]:
 def timeline(steps: Sequence[Mapping[str, t.Any]], finished: float) -> dict[str, t.Any]:
     """Return durations from the recorded starts of steps.
 
-    `steps` are {name: str, started: seconds, kind: str} in order of start; `finished` is when the last one ended. A step of the
-    kind "waits" only waits for what other machines do (VM boots, Flower starts, tunnel handshakes): these make up the critical
-    path of the deployment. One of the kind "training" is no part of the deployment; it is Flower's own time, so it belongs to
-    the critical path of the whole walkthrough.
+    `steps` are {name: str, started: seconds, kind: str, since: str} in order of start; `finished` is when the last one ended. A step
+    of the kind "waits" waits for what other machines do (VM boots, Flower starts, tunnel handshakes): that makes up the critical
+    path of the deployment. What is waited for began with the wait, or at the end of the step that `since` names, where the run had
+    other work meanwhile; no second counts twice. A step of the kind "training" is no part of the deployment; it is Flower's own
+    time, so it belongs to the critical path of the whole walkthrough.
 
     Result: `steps` [{step, seconds, waits, training}], the seconds `deployment_seconds`, `critical_path_seconds`,
     `training_seconds` and `specification_claim_seconds`, and the ratio `walkthrough_to_critical_path`, None where
@@ -112,7 +150,7 @@ def timeline(steps: Sequence[Mapping[str, t.Any]], finished: float) -> dict[str,
     ]
     deployment = [row for row in rows if not row["training"]]
     total = sum(row["seconds"] for row in deployment)
-    critical = sum(row["seconds"] for row in deployment if row["waits"])
+    critical = _critical(steps, ends)
     training = sum(row["seconds"] for row in rows if row["training"])
     return {
         "steps": rows,
@@ -122,6 +160,25 @@ def timeline(steps: Sequence[Mapping[str, t.Any]], finished: float) -> dict[str,
         "walkthrough_to_critical_path": round((total + training) / (critical + training), 2) if critical else None,
         "specification_claim_seconds": SPECIFICATION_CLAIM_S,
     }
+
+
+# A play of which every host is passed over still takes a moment; that is no wait.
+NO_WAIT_S = 0.3
+
+
+def _critical(steps: Sequence[Mapping[str, t.Any]], ends: Sequence[float]) -> float:
+    """Return the seconds in which other machines were waited for, overlaps once."""
+    ended = {step["name"]: end for step, end in zip(steps, ends, strict=True)}
+    spans = sorted(
+        (min(ended.get(step.get("since") or "", step["started"]), step["started"]), end)
+        for step, end in zip(steps, ends, strict=True)
+        if step.get("kind") == "waits" and end - step["started"] > NO_WAIT_S
+    )
+    total, reached = 0.0, 0.0
+    for begin, end in spans:
+        total += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return total
 
 
 def timeline_lines(found: Mapping[str, t.Any]) -> list[str]:
@@ -146,9 +203,17 @@ def training_lines(training: Mapping[str, t.Any]) -> list[str]:
     return table(rows, ("round", "loss"))
 
 
-def training_findings(plan: Mapping[str, t.Any], training: Mapping[str, t.Any]) -> list[Finding]:
-    """Return what is wrong with a finished training: partitions that took no part, or a loss that did not fall."""
+def training_findings(plan: Mapping[str, t.Any], training: Mapping[str, t.Any], *, now: bool) -> list[Finding]:
+    """Return what is wrong with a finished training: partitions that took no part, or a loss that did not fall.
+
+    `now` is whether this run has trained; an earlier training may have been by another federation than there is now.
+    """
     host, took_part, losses = plan["superlink"]["zone"], len(training.get("partitions", [])), training.get("losses", [])
+    if not now:
+        if took_part == plan["total_supernodes"]:
+            return []
+        text = f"the last training was by {took_part} partition(s), and there are {plan['total_supernodes']} now"
+        return [Finding("training.older", host, "train.yml", text)]
     if took_part != plan["total_supernodes"]:
         text = f"{took_part} of {plan['total_supernodes']} partitions took part"
     elif len(losses) > 1 and not losses[-1] < losses[0]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, settings
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance.flower_releases import FlowerRelease
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.names import service_name
 
 from . import kinds, variables
 from .addresses import Partitions
@@ -18,46 +19,43 @@ from .links import Link
 from .topology import Topology
 from .trust import Trust
 
-KINDS_OF_SERVICE = {settings.SUPERLINK: "coordinator", settings.SUPERNODE: "training site"}
-
 
 def services(
     inventory: Inventory, topology: Topology, partitions: Partitions, link: Link, trust: Trust, release: FlowerRelease
 ) -> dict[str, dict[str, t.Any]]:
     """Return the service of every zone, by zone.
 
-    {name, role, cardinality, inputs, context, nic, vm_template, network, from_superlink, failure_attribute}: `inputs` are values
-    of the role's user inputs, `from_superlink` maps an input to the attribute of the SuperLink's VM that it is taken from, and
-    `failure_attribute` is the one in which a VM says what keeps it from its work.
+    {name, role, cardinality, inputs, live, partitions, context, nic, vm_template, network, from_superlink, failure_attribute}:
+    `inputs` are values of the role's user inputs, `live` those that are kept in force in running VMs, `partitions` the numbers that
+    a VM without one may choose from, `from_superlink` maps an input to the attribute of the SuperLink's VM that it is taken from,
+    and `failure_attribute` is the one in which a VM says what keeps it from its work.
     """
     common = {
-        settings.VERSION: release.version,
-        settings.TLS_ENABLED: trust.superlink[settings.TLS_ENABLED],
         settings.LOG_LEVEL: inventory.federation(variables.LOG_LEVEL),
         settings.KEEPALIVE_TIME: str(inventory.federation(variables.KEEPALIVE_TIME)),
         settings.KEEPALIVE_TIMEOUT: str(inventory.federation(variables.KEEPALIVE_TIMEOUT)),
     }
 
-    def inputs(zone: str) -> dict[str, str]:
+    def live(zone: str) -> dict[str, str]:
+        mine = {**common, settings.ROUTES: link.routes.get(zone, "")}
         if zone == topology.coordinator:
-            return {**common, **trust.superlink}
-        return {
-            **common,
-            settings.SUPERLINK_ADDRESS: kinds.host_port(link.host, link.port),
-            settings.PARTITIONS: settings.format_numbers(
-                range(partitions.offsets[zone], partitions.offsets[zone] + partitions.supernodes[zone])
-            ),
-            settings.NUM_PARTITIONS: str(partitions.total),
-        }
+            return {**mine, settings.EXTRA_SAN: trust.superlink[settings.EXTRA_SAN]}
+        given = inventory.get(zone, variables.NODE_CONFIG) or ""
+        return {**mine, settings.NODE_CONFIG: given, settings.SUPERLINK_ADDRESS: kinds.host_port(link.host, link.port)}
 
     def service(zone: str) -> dict[str, t.Any]:
         is_coordinator = zone == topology.coordinator
         role = settings.SUPERLINK if is_coordinator else settings.SUPERNODE
+        numbers = "" if is_coordinator else settings.format_numbers(partitions.numbers[zone])
+        fixed = {settings.VERSION: release.version, settings.TLS_ENABLED: trust.superlink[settings.TLS_ENABLED]}
+        numbered = {settings.PARTITIONS: numbers, settings.NUM_PARTITIONS: str(partitions.total)}
         return {
-            "name": f"{inventory.federation(variables.NAME)} {KINDS_OF_SERVICE[role]}",
+            "name": service_name(inventory.federation(variables.NAME), role),
             "role": role,
             "cardinality": 1 if is_coordinator else partitions.supernodes[zone],
-            "inputs": inputs(zone),
+            "inputs": {**fixed, **live(zone), **({} if is_coordinator else numbered)},
+            "live": live(zone),
+            "partitions": numbers,
             "context": {"NETWORK": "YES", "TOKEN": "YES", settings.ROLE: role},
             "nic": dict(link.nics[zone]),
             "vm_template": inventory.get(zone, variables.VM_TEMPLATE),
@@ -85,6 +83,8 @@ def service_template(service: Mapping[str, t.Any], template_id: int, network_id:
                 "type": "vm",
                 "template_id": int(template_id),
                 "cardinality": service["cardinality"],
+                # OneFlow keeps a role in COOLDOWN after every scaling, 300 s unless told otherwise, and takes no other change.
+                "cooldown": 0,
                 "user_inputs": settings.user_inputs(service["role"]),
                 "template_contents": {
                     "CONTEXT": dict(service["context"]),

@@ -16,18 +16,19 @@ from ansible_collections.oneflower.federation.plugins.module_utils.appliance imp
 from . import kinds
 
 # Scopes: where a variable stands, and where it is read.
-FEDERATION, ZONE, GATEWAY = "federation", "zone", "gateway"
+FEDERATION, ZONE, GATEWAY, RUN = "federation", "zone", "gateway", "run"
 SCOPES = {
     FEDERATION: "The federation (set for all hosts, read from the coordinator)",
     ZONE: "Zones (hosts of `coordinator` and `training_sites`)",
     GATEWAY: "Gateways (hosts of `gateways`)",
+    RUN: "A run (what one run may do and where it writes; given with `-e` as a rule, read from the coordinator)",
 }
 # A part of a scope.
 COORDINATOR, SITE, HUB, SPOKE = "the coordinator", "training sites", "the coordinator's gateway", "training sites' gateways"
 
 PREFIX = "federation_"
 # Facts that the roles set, and no variables of the inventory.
-FACTS = ("federation_plan",)
+FACTS = ("federation_plan", "federation_changes")
 
 # A WireGuard packet costs at most 80 bytes: IPv6 header 40, UDP 8, WireGuard header and tag 32.
 WIREGUARD_OVERHEAD = 80
@@ -41,7 +42,8 @@ class Variable:
 
     `kind` makes the typed value of it (see kinds.py), `type` names it for people. `required` is what it is, in words, where it
     must be set; `only` the part of the scope that it belongs to. A variable that feeds a `setting` has that setting's rule and
-    default. `absent` says for people what holds where neither value nor default is there.
+    default. `absent` says for people what holds where neither value nor default is there. One of `access` says how a zone is
+    reached, and nothing of the federation.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Variable:
     setting: str = ""
     secret: bool = False
     absent: str = ""
+    access: bool = False
 
     @property
     def default(self) -> t.Any:
@@ -130,7 +133,17 @@ PARTITION_OFFSET = Variable(
     kinds.whole_number(0, 1_000_000),
     "number of the first partition",
     only=SITE,
-    absent="after the site before",
+    absent="the next free numbers",
+)
+NODE_CONFIG = Variable(
+    "federation_node_config",
+    ZONE,
+    "text",
+    kinds.text,
+    "more node configuration for apps: key=value pairs, separated by blanks",
+    only=SITE,
+    setting=settings.NODE_CONFIG,
+    absent="none",
 )
 USERNAME = Variable(
     "federation_username",
@@ -139,9 +152,17 @@ USERNAME = Variable(
     kinds.text,
     "user of the zone's OpenNebula; keep credentials in ansible-vault",
     absent="`ONE_USERNAME` of the environment",
+    access=True,
 )
 PASSWORD = Variable(
-    "federation_password", ZONE, "text", kinds.text, "that user's password", secret=True, absent="`ONE_PASSWORD` of the environment"
+    "federation_password",
+    ZONE,
+    "text",
+    kinds.text,
+    "that user's password",
+    secret=True,
+    absent="`ONE_PASSWORD` of the environment",
+    access=True,
 )
 AUTH_FILE = Variable(
     "federation_auth_file",
@@ -150,9 +171,16 @@ AUTH_FILE = Variable(
     kinds.text,
     "file that holds `user:password`",
     absent="`ONE_AUTH` of the environment, else `~/.one/one_auth`",
+    access=True,
 )
 VALIDATE_CERTS = Variable(
-    "federation_validate_certs", ZONE, "boolean", kinds.boolean, "whether the endpoints' certificates are verified", standard=True
+    "federation_validate_certs",
+    ZONE,
+    "boolean",
+    kinds.boolean,
+    "whether the endpoints' certificates are verified",
+    standard=True,
+    access=True,
 )
 CA_PATH = Variable(
     "federation_ca_path",
@@ -161,9 +189,17 @@ CA_PATH = Variable(
     kinds.text,
     "CA certificates that the endpoints are verified with",
     absent="the system's CAs",
+    access=True,
 )
 API_TIMEOUT = Variable(
-    "federation_api_timeout", ZONE, "integer", kinds.whole_number(1, 3600), "limit of one API call", standard=30, unit="s"
+    "federation_api_timeout",
+    ZONE,
+    "integer",
+    kinds.whole_number(1, 3600),
+    "limit of one API call",
+    standard=30,
+    unit="s",
+    access=True,
 )
 WAIT_TIMEOUT = Variable(
     "federation_wait_timeout",
@@ -173,6 +209,7 @@ WAIT_TIMEOUT = Variable(
     "limit until a service is RUNNING",
     standard=600,
     unit="s",
+    access=True,
 )
 
 # -- gateways ------------------------------------------------------------------------------------------------------------
@@ -270,21 +307,95 @@ LOG_LEVEL = Variable(
 ROUNDS = Variable(
     "federation_rounds", FEDERATION, "integer", kinds.whole_number(1, 9999), "rounds of the smoke-test training", standard=3
 )
-TRAIN = Variable(
-    "federation_train", FEDERATION, "boolean", kinds.boolean, "train although a training has finished before", standard=False
-)
+
+# -- a run ---------------------------------------------------------------------------------------------------------------
+TRAIN = Variable("federation_train", RUN, "boolean", kinds.boolean, "train although a training has finished before", standard=False)
 TRAINING_TIMEOUT = Variable(
     "federation_training_timeout",
-    FEDERATION,
+    RUN,
     "integer",
     kinds.whole_number(1, 86_400),
     "limit of the smoke-test training",
     standard=600,
     unit="s",
 )
+ALLOW_REPLACE = Variable(
+    "federation_allow_replace",
+    RUN,
+    "boolean",
+    kinds.boolean,
+    "make VMs anew for what cannot be changed in place",
+    standard=False,
+)
+WAIT_FOR_TRAINING = Variable(
+    "federation_wait_for_training",
+    RUN,
+    "integer",
+    kinds.whole_number(0, 604_800),
+    "how long a change that stops Flower waits for a training under way, before it is refused",
+    standard=600,
+    unit="s",
+)
+INTERRUPT_TRAINING = Variable(
+    "federation_interrupt_training",
+    RUN,
+    "boolean",
+    kinds.boolean,
+    "stop Flower although a training is under way",
+    standard=False,
+)
+WAIT_FOR_RUN = Variable(
+    "federation_wait_for_run",
+    RUN,
+    "integer",
+    kinds.whole_number(0, 86_400),
+    "how long another run on the same federation is waited for, before this one is refused",
+    standard=600,
+    unit="s",
+)
+BREAK_LOCK = Variable(
+    "federation_break_lock",
+    RUN,
+    "boolean",
+    kinds.boolean,
+    "take over from a run that died on another controller",
+    standard=False,
+)
+PLAN_FILE = Variable(
+    "federation_plan_file",
+    RUN,
+    "path",
+    kinds.text,
+    "a saved plan, which plan.yml wrote: make exactly its changes, or refuse",
+    absent="the inventory decides",
+)
+FAIL_ON_CHANGE = Variable(
+    "federation_fail_on_change",
+    RUN,
+    "boolean",
+    kinds.boolean,
+    "end plan.yml with an exit status other than 0 where anything is to change",
+    standard=False,
+)
+CHANGES_PATH = Variable(
+    "federation_changes_path",
+    RUN,
+    "path",
+    kinds.text,
+    "where plan.yml writes the changes",
+    absent="`changes.json` in the current folder",
+)
+CONFIRM = Variable(
+    "federation_confirm",
+    RUN,
+    "text",
+    kinds.text,
+    "name of the federation that teardown.yml may take away",
+    absent="teardown.yml refuses",
+)
 REPORT_PATH = Variable(
     "federation_report_path",
-    FEDERATION,
+    RUN,
     "path",
     kinds.text,
     "where the report is written",

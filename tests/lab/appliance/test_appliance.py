@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import pytest
+from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, settings
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance.attributes import Keepalive
 
 from tests.lab.appliance.conftest import NAME
@@ -68,15 +69,37 @@ def test_supernodes_are_verified_connected_and_counted(federation, superlink, no
     assert [node.attributes["FL_PARTITION_ID"] for node in nodes] == ["0", "1"]
 
 
+def test_what_is_in_force_is_published(federation, superlink, nodes):
+    assert superlink.attributes["FL_SETTINGS"] == settings.digest("superlink", {"FL_CERT_EXTRA_SAN": "IP:203.0.113.2"})
+    for node in nodes:
+        assert node.attributes["FL_SETTINGS"] == settings.digest("supernode", federation.node_context())
+
+
+def test_nodes_are_known_by_the_ids_that_they_publish(superlink, nodes):
+    ids = {node.wait(10, lambda held: "FL_NODE_ID" in held) and node.attributes["FL_NODE_ID"] for node in nodes}
+    assert len(ids) == 2
+    superlink.wait(10, lambda held: attributes.parse_nodes(held.get("FL_NODES", "")) == dict.fromkeys(ids, True))
+
+
 def test_trains(superlink, nodes):
-    superlink.attributes["FL_RUN_REQUEST"] = "first rounds=3"
+    assert superlink.attributes["FL_RUNS_ACTIVE"] == "0"
+    superlink.attributes["FL_RUN_REQUEST"] = "first rounds=3 partitions=2"
+    superlink.wait(30, lambda held: held["FL_RUNS_ACTIVE"] == "1")
     superlink.wait(120, lambda held: held.get("FL_RUN_ID") == "first" and held["FL_RUN_STATUS"] != "running")
+    superlink.wait(30, lambda held: held["FL_RUNS_ACTIVE"] == "0")
     held = superlink.attributes
     assert (held["FL_RUN_STATUS"], "FL_RUN_ERROR" in held) == ("finished", False)
     assert (held["FL_RUN_ROUND"], held["FL_RUN_NODES"], held["FL_RUN_PARTITIONS"]) == ("3", "2", "0,1")
     losses = [float(loss) for loss in held["FL_RUN_LOSS"].split(",")]
     assert len(losses) == 3
     assert losses[0] > 3 * losses[1] > 9 * losses[2]
+
+
+def test_the_number_of_partitions_reaches_the_apps_with_the_run(superlink, nodes):
+    superlink.attributes["FL_RUN_REQUEST"] = "short rounds=1 partitions=1"
+    superlink.wait(120, lambda held: held.get("FL_RUN_ID") == "short" and held["FL_RUN_STATUS"] != "running")
+    assert superlink.attributes["FL_RUN_STATUS"] == "failed"
+    assert "holds partition 1 of a federation that has 1" in superlink.attributes["FL_RUN_ERROR"]
 
 
 def test_same_context_again_restarts_nothing(federation, superlink, nodes):
@@ -101,14 +124,112 @@ def test_bad_context_changes_nothing_and_is_told(federation, nodes):
     assert nodes[0].main_pid("flower-supernode") == before
 
 
-def test_keepalive_changed_through_a_user_attribute(nodes):
-    before = nodes[1].main_pid("flower-supernode")
-    nodes[1].attributes["FL_GRPC_KEEPALIVE_TIMEOUT"] = "10"
+def change(host, role, values, **changes) -> float:
+    """Change settings as user attributes; return the seconds until they are published as in force."""
+    host.attributes.update(changes)
+    return host.wait(
+        60, lambda held: held.get("FL_SETTINGS") == settings.digest(role, {**values, **changes}) and held["FL_READY"] == "YES"
+    )
+
+
+def interrupted(host, unit: str, since: float) -> float:
+    """Return from when on the agent restarts a unit, which it tells its journal, in seconds since 1970."""
+    lines = host.inside("journalctl", "-u", "oneflower-agent", "-o", "short-unix", "--no-pager").splitlines()
+    (line,) = [line for line in lines if f"restarting {unit}" in line and float(line.split()[0]) > since]
+    return float(line.split()[0])
+
+
+def test_keepalive_changed_through_a_user_attribute(federation, nodes):
+    before, began = nodes[1].main_pid("flower-supernode"), time.time()
+    took = change(nodes[1], "supernode", federation.node_context(), FL_GRPC_KEEPALIVE_TIMEOUT="10")
+    assert Keepalive.parse(nodes[1].attributes["FL_KEEPALIVE"]).tcp_user_timeout_ms in (10000, None)
     nodes[1].wait(
         30, lambda held: held.get("FL_KEEPALIVE", "").endswith("timeout_ms=10000,permit=1,max_pings=0,tcp_user_timeout_ms=10000")
     )
-    nodes[1].ready()
     assert nodes[1].main_pid("flower-supernode") != before
+    channels = json.loads(nodes[1].inside("cat", "/run/flower-supernode/grpc.json"))["channels"]
+    connected = max(channel["answered"].get("ActivateNode", 0) for channel in channels)
+    print(
+        f"SuperNode: interrupted {connected - interrupted(nodes[1], 'flower-supernode', began):.1f} s, in force after {took:.1f} s"
+    )
+
+
+def test_keepalive_of_the_superlink_changed_through_a_user_attribute(superlink, nodes):
+    """Its SuperNodes come back by themselves, as the nodes that they were."""
+    before, ids, began = superlink.main_pid("flower-superlink"), superlink.attributes["FL_NODES"], time.time()
+    values = {"FL_CERT_EXTRA_SAN": "IP:203.0.113.2"}
+    took = change(superlink, "superlink", values, FL_GRPC_KEEPALIVE_TIMEOUT="10")
+    assert superlink.attributes["FL_KEEPALIVE"].startswith("time_ms=60000,timeout_ms=10000,")
+    assert superlink.main_pid("flower-superlink") != before
+    stopped = interrupted(superlink, "flower-superlink", began)
+    print(f"SuperLink: served again {time.time() - stopped:.1f} s after its stop at most, in force after {took:.1f} s")
+    for node in nodes:
+        node.wait(60, lambda held: held["FL_READY"] == "YES" and "FL_ERROR" not in held)
+    assert superlink.attributes["FL_NODES"] == ids
+
+
+def test_a_run_that_a_restart_ends_is_told_and_the_next_one_taken_up(superlink, nodes):
+    superlink.attributes["FL_RUN_REQUEST"] = "long rounds=500"
+    superlink.wait(60, lambda held: held.get("FL_RUN_ID") == "long" and held["FL_RUN_ROUND"] not in ("0", "1"))
+    change(superlink, "superlink", {"FL_CERT_EXTRA_SAN": "IP:203.0.113.2"}, FL_GRPC_KEEPALIVE_TIMEOUT="11")
+    took = superlink.wait(30, lambda held: held["FL_RUN_STATUS"] == "failed" and held["FL_RUNS_ACTIVE"] == "0")
+    print(f"a run that a restart ended is told {took:.1f} s after it")
+    assert superlink.attributes["FL_RUN_ERROR"] == "the SuperLink was restarted while the run was under way"
+    superlink.attributes["FL_RUN_REQUEST"] = "next rounds=1"
+    superlink.wait(90, lambda held: held["FL_RUN_ID"] == "next" and held["FL_RUN_STATUS"] != "running")
+    assert (superlink.attributes["FL_RUN_STATUS"], superlink.attributes["FL_RUN_PARTITIONS"]) == ("finished", "0,1")
+
+
+def test_routes_are_kept_without_a_restart(federation, superlink, nodes):
+    def routes() -> set[tuple[str, str]]:
+        return set(
+            re.findall(r"^(\S+) via (\S+) ", nodes[0].inside("ip", "-4", "route", "show", "proto", "198"), flags=re.MULTILINE)
+        )
+
+    before = nodes[0].main_pid("flower-supernode")
+    neighbour = superlink.address
+    change(
+        nodes[0], "supernode", federation.node_context(), FL_ROUTES=f"10.77.1.0/24 via {neighbour}, 10.77.2.0/24 via {neighbour}"
+    )
+    assert routes() == {("10.77.1.0/24", neighbour), ("10.77.2.0/24", neighbour)}
+    nodes[0].inside("ip", "route", "del", "10.77.1.0/24")
+    deadline = time.monotonic() + 10
+    while len(routes()) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    change(nodes[0], "supernode", federation.node_context(), FL_ROUTES="")
+    assert routes() == set()
+    assert nodes[0].main_pid("flower-supernode") == before
+
+
+def test_a_supernode_that_is_stopped_takes_its_leave_and_one_that_dies_is_forgotten_when_asked(superlink, nodes):
+    def ids() -> dict[str, bool]:
+        return attributes.parse_nodes(superlink.attributes.get("FL_NODES", ""))
+
+    def restarted(kill: str) -> tuple[str, str]:
+        """Return the id of the node before and after."""
+        before = nodes[0].attributes["FL_NODE_ID"]
+        nodes[0].inside("systemctl", "kill", f"--signal={kill}", "--kill-whom=all", "flower-supernode")
+        nodes[0].wait(60, lambda held: held.get("FL_NODE_ID", before) != before and held["FL_READY"] == "YES")
+        superlink.wait(30, lambda _held: nodes[0].attributes["FL_NODE_ID"] in ids())
+        return before, nodes[0].attributes["FL_NODE_ID"]
+
+    before, after = restarted("SIGTERM")
+    assert before not in ids()
+    before, after = restarted("SIGKILL")
+    assert before in ids(), "Flower has learnt to forget by itself"
+    count = len(ids())
+    asked = attributes.format_node_ids([before, "12345"])
+    superlink.attributes["FL_NODES_FORGET"] = asked
+    took = superlink.wait(60, lambda _held: before not in ids())
+    print(f"forgotten after {took:.1f} s")
+    assert after in ids() and len(ids()) == count - 1
+    # What is asked for already does no harm to those that are there.
+    time.sleep(4)
+    told = superlink.inside("journalctl", "-u", "oneflower-agent", "--no-pager")
+    assert f"node {before} forgotten" in told and "cannot be unregistered" not in told
+    assert superlink.attributes["FL_NODES_FORGET"] == asked
+    assert len(ids()) == count - 1 and "FL_ERROR" not in superlink.attributes
 
 
 def test_wrong_ca(federation, nodes):
@@ -219,6 +340,31 @@ def test_dead_connection_is_noticed_within_the_keepalive_timeout(federation, sup
     print(f"noticed after {took:.1f} s")
     assert took > timeout_ms / 2000, "something else ended the connection"
     node.ready(60)
+
+
+def test_a_link_that_was_down_for_long_is_not_held_against_the_node(nodes):
+    """The fault goes with its cause, no other comes in its place, and Flower comes back by itself."""
+    node, namespace = nodes[0], f"{NAME}-{nodes[0].name}"
+    before = node.main_pid("flower-supernode")
+    digest = node.attributes["FL_SETTINGS"]
+    rules = "table inet down {\n chain outwards { type filter hook output priority 0; tcp dport 9092 drop; }\n}\n"
+    subprocess.run(["nsenter", f"--net=/run/netns/{namespace}", "nft", "-f", "-"], input=rules, text=True, check=True)
+    try:
+        node.wait(120, lambda held: "cannot be reached" in held.get("FL_ERROR", "") and held["FL_READY"] == "NO")
+        assert node.attributes["FL_SETTINGS"] == digest
+    finally:
+        subprocess.run(["nsenter", f"--net=/run/netns/{namespace}", "nft", "delete", "table", "inet", "down"], check=True)
+    cured = node.wait(30, lambda held: "FL_ERROR" not in held)
+    faults: set[str] = set()
+
+    def back(held: dict[str, str]) -> bool:
+        faults.update({held["FL_ERROR"]} if "FL_ERROR" in held else ())
+        return held["FL_READY"] == "YES"
+
+    took = cured + node.wait(90, back)
+    print(f"no fault {cured:.1f} s after the link was back, connected after {took:.1f} s")
+    assert not faults
+    assert node.main_pid("flower-supernode") == before
 
 
 def test_trains_again_after_all_that(federation, superlink, nodes):

@@ -4,13 +4,16 @@
 import base64
 import json
 import time
+import types
 from dataclasses import replace
 
 import pytest
-from oneflower_appliance import agent, host, tls
+from oneflower_appliance import agent, host, superlink_state, tls
 from oneflower_appliance import onegate as agent_onegate
-from oneflower_appliance.appliance import flower_releases
+from oneflower_appliance.appliance import flower_releases, settings
 from oneflower_appliance.paths import write_atomic
+
+from tests.unit.appliance.test_run import FakeSubmission
 
 CA = tls.make_ca(tls.utcnow())[1].public_bytes(tls.serialization.Encoding.PEM)
 CA_B64 = base64.b64encode(CA).decode()
@@ -78,8 +81,20 @@ class World:
     def __init__(self, paths):
         self.paths, self.units, self.gate, self.log = paths, FakeUnits(), FakeGate(), []
         self.now, self.addresses = 1000.0, ["10.10.10.5"]
-        machine = host.Host(paths, self.units, self.log.append, clock=lambda: self.now, addresses=lambda: list(self.addresses))
+        self.routes, self.unrouted = [], []
+        machine = host.Host(
+            paths,
+            self.units,
+            self.log.append,
+            routes=self._keep,
+            clock=lambda: self.now,
+            addresses=lambda: list(self.addresses),
+        )
         self.agent = agent.Agent(machine, self.log.append, "1.39.0", client=lambda _gate: self.gate)
+
+    def _keep(self, wanted):
+        self.routes = [str(route) for route in wanted]
+        return list(self.unrouted)
 
     def context(self, **values):
         values = {"VMID": "13", "ONEGATE_ENDPOINT": "http://10.10.10.2:5030", **values}
@@ -337,6 +352,171 @@ class TestSuperNode:
         assert (held["FL_PARTITION_ID"], held["READY"], held.get("FL_ERROR")) == ("3", "YES", None)
         assert world.units.calls == []
 
+    def test_the_node_it_is_in_the_superlink(self, world, handshake):
+        world.context(**NODE)
+        assert "FL_NODE_ID" not in world.turn()
+        world.units.states["flower-supernode"] = connected(node_id="77")
+        assert world.turn()["FL_NODE_ID"] == "77"
+
+    def test_a_tunnel_that_is_back_is_told_at_once_and_flower_has_time(self, world, handshake):
+        """What kept it from its work for an hour is not held against it while it dials again."""
+        world.context(**NODE)
+        world.units.states["flower-supernode"] = connected()
+        world.turn(2)
+        handshake["is"] = tls.Unreachable("SuperLink 10.10.10.5:9092 cannot be reached: no answer within 3 s", final=False)
+        world.units.states["flower-supernode"] = connected(connectivity="TRANSIENT_FAILURE", last_error="UNAVAILABLE")
+        assert "cannot be reached" in world.turn(3600)["FL_ERROR"]
+        world.units.calls.clear()
+        handshake["is"] = "f" * 64
+        assert "FL_ERROR" not in world.turn(1)
+        assert "FL_ERROR" not in world.turn(10)
+        assert world.units.calls == []
+        assert world.turn(50)["FL_ERROR"] == "the SuperNode does not connect: UNAVAILABLE"
+        world.turn(80)
+        assert world.units.calls == [("restart", "flower-supernode")]
+
+    def test_a_new_ca_takes_the_fault_of_the_old_away_at_once(self, world, handshake):
+        world.context(**NODE)
+        world.units.states["flower-supernode"] = connected()
+        world.turn(2)
+        handshake["is"] = tls.Unreachable("not signed by the CA", final=True)
+        world.units.states["flower-supernode"] = connected(connectivity="TRANSIENT_FAILURE")
+        assert world.turn(3600)["FL_ERROR"] == "not signed by the CA"
+        world.gate.held["FL_SSL_CA_CERTFILE"] = base64.b64encode(CA + CA).decode()
+        handshake["is"] = "e" * 64
+        world.units.calls.clear()
+        held = world.turn(3)
+        assert "FL_ERROR" not in held
+        assert world.units.calls == [("restart", "flower-supernode")]
+        assert "FL_ERROR" not in world.turn(10)
+
+
+class TestLiveSettings:
+    """What is published as in force is what Flower runs with; it is taken back before anything is changed."""
+
+    def digest(self, **changes):
+        return settings.digest("supernode", {**NODE, **changes})
+
+    @pytest.fixture
+    def node(self, world, handshake):
+        """Make a SuperNode whose restarts are noted with what was published then; it connects when told to."""
+        world.context(**NODE)
+        world.turn()
+        world.units.states["flower-supernode"] = connected()
+        assert world.turn(2)["FL_SETTINGS"] == self.digest()
+        world.restarts = []
+
+        def restart(unit):
+            world.restarts.append((unit, world.gate.held.get("FL_SETTINGS")))
+            world.units.states[unit] = None
+
+        world.units.restart = restart
+        return world
+
+    def test_nothing_is_in_force_before_flower_is_connected(self, world, handshake):
+        world.gate.held["FL_SETTINGS"] = "of an earlier boot"
+        world.context(**NODE)
+        assert "FL_SETTINGS" not in world.turn(3)
+        world.units.states["flower-supernode"] = connected()
+        assert world.turn()["FL_SETTINGS"] == self.digest()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"FL_GRPC_KEEPALIVE_TIME": "30"},
+            {"FL_LOG_LEVEL": "DEBUG"},
+            {"FL_SSL_CA_CERTFILE": base64.b64encode(CA + CA).decode()},
+            {"FL_NODE_CONFIG": "rate=0.5"},
+            {"FL_SUPERLINK_ADDRESS": "10.10.20.5:9092"},
+        ],
+    )
+    def test_a_change_that_restarts(self, node, change):
+        node.gate.held.update(change)
+        held = node.turn(3)
+        assert node.restarts == [("flower-supernode", None)]
+        assert ("FL_SETTINGS" in held, held["READY"]) == (False, "NO")
+        node.units.states["flower-supernode"] = connected(change.get("FL_SUPERLINK_ADDRESS", NODE["FL_SUPERLINK_ADDRESS"]))
+        assert node.turn()["FL_SETTINGS"] == self.digest(**change)
+        assert node.turn(20)["READY"] == "YES"
+        assert len(node.restarts) == 1
+
+    def test_a_set_of_changes_is_one_restart(self, node):
+        node.gate.held.update({"FL_GRPC_KEEPALIVE_TIME": "30", "FL_LOG_LEVEL": "DEBUG", "FL_ROUTES": "10.10.9.0/24 via 10.10.10.1"})
+        node.turn(20)
+        assert len(node.restarts) == 1
+
+    def test_routes_restart_nothing(self, node):
+        seen = []
+        withdraw = node.agent._publisher.withdraw
+        node.agent._publisher.withdraw = lambda name: (seen.append(name), withdraw(name))
+        node.gate.held["FL_ROUTES"] = "10.10.9.0/24 via 10.10.10.1"
+        held = node.turn(3)
+        assert node.routes == ["10.10.9.0/24 via 10.10.10.1"]
+        assert (node.restarts, held["READY"], seen) == ([], "YES", ["FL_SETTINGS"])
+        assert held["FL_SETTINGS"] == self.digest(FL_ROUTES="10.10.9.0/24 via 10.10.10.1")
+        node.gate.held["FL_ROUTES"] = ""
+        assert node.turn(3)["FL_SETTINGS"] == self.digest()
+        assert node.routes == []
+
+    def test_routes_that_are_not_in_the_kernel_are_not_in_force(self, node):
+        node.unrouted = ["the route cannot be made"]
+        node.gate.held["FL_ROUTES"] = "10.10.9.0/24 via 10.10.10.1"
+        held = node.turn(10)
+        assert ("FL_SETTINGS" in held, "FL_ERROR" in held, held["READY"]) == (False, False, "YES")
+        assert node.turn(50)["FL_ERROR"] == "the route cannot be made"
+        node.unrouted = []
+        held = node.turn()
+        assert ("FL_ERROR" in held, held["FL_SETTINGS"]) == (False, self.digest(FL_ROUTES="10.10.9.0/24 via 10.10.10.1"))
+
+    def test_a_list_of_partitions_takes_nothing_back(self, node):
+        node.agent._publisher.withdraw = None
+        node.gate.held["FL_PARTITIONS"] = "2-9"
+        held = node.turn(5)
+        assert (node.restarts, held["FL_SETTINGS"]) == ([], self.digest())
+
+    def test_a_link_that_is_lost_does_not_change_what_is_in_force(self, node, handshake):
+        handshake["is"] = tls.Unreachable("cannot be reached", final=False)
+        node.units.states["flower-supernode"] = connected(connectivity="TRANSIENT_FAILURE")
+        held = node.turn(100)
+        assert (held["READY"], held["FL_SETTINGS"]) == ("NO", self.digest())
+
+    def test_what_does_not_work_interrupts_nothing(self, node, handshake):
+        """An address that cannot be reached leaves Flower where it is, until it can."""
+        handshake["is"] = tls.Unreachable("cannot be reached", final=False)
+        node.gate.held["FL_SUPERLINK_ADDRESS"] = "10.10.20.5:9092"
+        held = node.turn(60)
+        assert (node.restarts, "FL_SETTINGS" in held, held["FL_ERROR"]) == ([], False, "cannot be reached")
+        node.gate.held["FL_SUPERLINK_ADDRESS"] = NODE["FL_SUPERLINK_ADDRESS"]
+        handshake["is"] = "f" * 64
+        held = node.turn(3)
+        assert (node.restarts, held["FL_SETTINGS"], "FL_ERROR" in held) == ([], self.digest(), False)
+
+    def test_settings_that_wait_for_a_handshake_are_told_of(self, node, handshake):
+        handshake["is"] = tls.Unreachable("cannot be reached", final=False)
+        node.gate.held["FL_LOG_LEVEL"] = "DEBUG"
+        assert "FL_ERROR" not in node.turn(40)
+        held = node.turn(20)
+        assert (held["FL_ERROR"], held["READY"], node.restarts) == ("other settings wait: cannot be reached", "YES", [])
+        handshake["is"] = "f" * 64
+        assert "FL_ERROR" not in node.turn(1)
+        assert len(node.restarts) == 1
+
+    def test_a_value_that_is_refused_changes_nothing(self, node):
+        node.gate.held["FL_LOG_LEVEL"] = "LOUD"
+        held = node.turn(3)
+        assert (node.restarts, held["FL_SETTINGS"]) == ([], self.digest())
+        assert "FL_LOG_LEVEL" in held["FL_ERROR"]
+
+    def test_onegate_that_fails_delays_no_change(self, node):
+        node.gate.held["FL_LOG_LEVEL"] = "DEBUG"
+        node.agent._publisher.refresh()
+        node.gate.fails = True
+        node.turn(2)
+        assert len(node.restarts) == 1
+        node.units.states["flower-supernode"] = connected()
+        node.gate.fails = False
+        assert node.turn(10)["FL_SETTINGS"] == self.digest(FL_LOG_LEVEL="DEBUG")
+
 
 class TestSuperLink:
     @pytest.fixture
@@ -434,3 +614,68 @@ class TestSuperLink:
         held = superlink.turn(8)
         assert held["FL_RUN_STATUS"] == "failed"
         assert "FL_RUN_REQUEST" in held["FL_RUN_ERROR"]
+
+    def test_settings_are_in_force_once_it_serves(self, superlink):
+        held = superlink.turn(2)
+        assert held["FL_SETTINGS"] == settings.digest("superlink", {"FL_CERT_EXTRA_SAN": "IP:203.0.113.2"})
+        published = []
+
+        def restart(unit):
+            published.append(held.get("FL_SETTINGS"))
+            superlink.units.running.discard(unit)
+
+        superlink.units.restart = restart
+        superlink.units.start = lambda unit: None
+        superlink.gate.held["FL_GRPC_KEEPALIVE_TIME"] = "30"
+        held = superlink.turn(3)
+        assert (published, "FL_SETTINGS" in held, held["READY"]) == ([None], False, "NO")
+        superlink.units.running.add("flower-superlink")
+        changed = {"FL_CERT_EXTRA_SAN": "IP:203.0.113.2", "FL_GRPC_KEEPALIVE_TIME": "30"}
+        held = superlink.turn(2)
+        assert (held["FL_SETTINGS"], held["READY"]) == (settings.digest("superlink", changed), "YES")
+
+    def test_routes_and_a_longer_list_of_sites_restart_nothing(self, superlink):
+        superlink.turn(2)
+        superlink.units.calls.clear()
+        superlink.gate.held["FL_ROUTES"] = "10.10.9.0/24 via 10.10.10.1"
+        changed = {"FL_CERT_EXTRA_SAN": "IP:203.0.113.2", "FL_ROUTES": "10.10.9.0/24 via 10.10.10.1"}
+        assert superlink.turn(3)["FL_SETTINGS"] == settings.digest("superlink", changed)
+        assert superlink.units.calls == []
+
+    def test_a_run_being_submitted_survives_a_changed_setting(self, superlink):
+        superlink.turn(2)
+        submission = FakeSubmission(json.dumps({"run-id": "77"}))
+        superlink.agent._role.runs._flwr = types.SimpleNamespace(submit=lambda _app, _config: submission)
+        superlink.gate.held["FL_RUN_REQUEST"] = "r1 rounds=2"
+        assert superlink.turn(3)["FL_RUN_STATUS"] == "running"
+        superlink.gate.held["FL_LOG_LEVEL"] = "DEBUG"
+        held = superlink.turn(3)
+        assert ("restart", "flower-superlink") in superlink.units.calls
+        assert (held["FL_RUN_STATUS"], held.get("FL_RUN_ERROR")) == ("running", None)
+        submission.done = True
+        superlink.turn()
+        state = {"status": "finished", "round": 2, "losses": [1, 0], "partitions": [0], "nodes": 1, "seconds": 1.0, "error": ""}
+        (superlink.paths.runs / "r1.json").write_text(json.dumps(state))
+        assert superlink.turn()["FL_RUN_STATUS"] == "finished"
+
+    def test_nodes_and_runs_are_what_the_database_holds(self, superlink, monkeypatch):
+        assert "FL_RUNS_ACTIVE" not in superlink.turn(2)
+        state = superlink_state.State({"9": True, "70": False}, 1)
+        monkeypatch.setattr(superlink_state, "read", lambda _database, _since: state)
+        held = superlink.turn()
+        assert (held["FL_NODES"], held["FL_NODES_ONLINE"], held["FL_RUNS_ACTIVE"]) == ("9:online,70:offline", "1", "1")
+
+    def test_a_run_that_flower_does_not_know_yet_is_active(self, superlink, monkeypatch):
+        monkeypatch.setattr(superlink_state, "read", lambda _database, _since: superlink_state.State({}, 0))
+        assert superlink.turn(2)["FL_RUNS_ACTIVE"] == "0"
+        submission = FakeSubmission(json.dumps({"run-id": "77"}))
+        superlink.agent._role.runs._flwr = types.SimpleNamespace(submit=lambda _app, _config: submission)
+        superlink.gate.held["FL_RUN_REQUEST"] = "r1 rounds=2"
+        assert superlink.turn(3)["FL_RUNS_ACTIVE"] == "1"
+
+    def test_an_address_that_comes_late_is_no_fault_of_serving(self, superlink):
+        superlink.addresses = []
+        assert superlink.turn(60)["FL_ERROR"] == "the VM has no address on its network"
+        superlink.addresses = ["10.10.10.5"]
+        superlink.units.start = lambda unit: None
+        assert "FL_ERROR" not in superlink.turn(10)

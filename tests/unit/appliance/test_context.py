@@ -79,6 +79,16 @@ class TestLatest:
         state = context.latest(state, {self.KEY: "60", other: "DEBUG"}, {self.KEY: "30", other: "INFO"})
         assert state["values"] == {self.KEY: "30", other: "DEBUG"}
 
+    def test_an_attribute_that_is_emptied_brings_the_default_back(self):
+        routes = "FL_ROUTES"
+        state = context.latest({}, {routes: "10.1.0.0/16 via 10.0.0.1"}, {routes: "10.1.0.0/16 via 10.0.0.1"})
+        state = context.latest(state, {routes: "10.1.0.0/16 via 10.0.0.1"}, {routes: ""})
+        assert state["values"] == {routes: ""}
+        assert context.latest(state, {routes: "10.1.0.0/16 via 10.0.0.1"}, {})["values"] == {routes: ""}
+
+    def test_an_attribute_that_was_never_filled_says_nothing(self):
+        assert context.latest({}, {self.KEY: "60"}, {self.KEY: ""})["values"] == {self.KEY: "60"}
+
     def test_what_is_not_live_does_not_follow_attributes(self):
         state = context.latest({}, {"FL_ROLE": "supernode"}, {"FL_ROLE": "superlink", "FL_TLS_ENABLED": "NO"})
         assert state["values"] == {}

@@ -49,6 +49,8 @@ def test_tls_off_is_said_at_both_ends():
 def test_supernode():
     command = supernode(FL_NUM_PARTITIONS="4", FL_NODE_CONFIG="site=b rate=0.5")
     assert after(command, "--node-config") == 'partition-id=3 num-partitions=4 data-path="/data" site="b" rate=0.5'
+    # It came to a federation that has grown since its CONTEXT was written.
+    assert "partition-id=3 num-partitions=4 " in after(supernode(FL_NUM_PARTITIONS="2"), "--node-config")
     assert after(command, "--host") == "127.0.0.1"
     assert after(command, "--root-certificates") == "/tls/superlink-ca.crt"
     assert command.args_file().decode().splitlines() == list(command.arguments)

@@ -33,6 +33,9 @@ class FakeCall:
     def details(self):
         return self._details
 
+    def result(self):
+        return types.SimpleNamespace(node_id=2**64 - 1)
+
     def add_done_callback(self, callback):
         callback(self)
 
@@ -117,6 +120,7 @@ class TestKeepalive:
         channel = json.loads(state.read_text())["channels"][0]
         assert channel["connectivity"] == "READY"
         assert "ActivateNode" in channel["answered"]
+        assert channel["node_id"] == "18446744073709551615"
 
     def test_unwritable_state_does_not_stop_flower(self, grpc, tmp_path):
         keepalive.install(grpc, 60, 20, keepalive.Recorder(tmp_path / "nowhere/grpc.json"))

@@ -48,14 +48,14 @@ def progress(world, identifier, **state):
     (world.paths.runs / f"{identifier}.json").write_text(json.dumps(state))
 
 
-def tick(world, request="r1 rounds=2", serving=True):
-    world.runs.tick(request, serving=serving)
+def tick(world, request="r1 rounds=2", serving=True, active=1):
+    world.runs.tick(request, serving=serving, active=active)
     return world.runs.attributes()
 
 
 def test_a_run_from_request_to_result(world):
     assert tick(world)["FL_RUN_STATUS"] == "running"
-    assert world.flwr.submitted == [("smoke_app", 'rounds=2 nodes=1 request="r1"')]
+    assert world.flwr.submitted == [("smoke_app", 'rounds=2 nodes=1 num-partitions=0 request="r1"')]
     world.flwr.submission.done = True
     assert tick(world)["FL_RUN_ROUND"] == "0"
     progress(world, "r1", round=1, losses=[0.5], partitions=[3, 0, 1, 2], nodes=4, seconds=7.04)
@@ -130,6 +130,39 @@ def test_run_that_dies_is_noticed(world):
     assert tick(world)["FL_RUN_STATUS"] == "running"
     world.now += 21
     assert "out of memory" in tick(world)["FL_RUN_ERROR"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (("running", ""), "the SuperLink was restarted while the run was under way"),
+        (("finished:stopped", "by somebody"), "Flower says finished:stopped: by somebody; its journal has more"),
+    ],
+)
+def test_a_run_that_flower_has_no_more_is_noticed_soon(world, answer, error):
+    tick(world)
+    world.flwr.submission.done = True
+    tick(world)
+    world.flwr.answer = answer
+    for active in (0, None, 0, 1, 0):
+        assert tick(world, active=active)["FL_RUN_STATUS"] == "running"
+        world.now += 2
+    world.now += 2
+    told = tick(world, active=0)
+    assert (told["FL_RUN_STATUS"], told["FL_RUN_ERROR"]) == ("failed", error)
+    # The next one has its own time.
+    tick(world, "r2", active=0)
+    assert tick(world, "r2", active=0)["FL_RUN_STATUS"] == "running"
+
+
+def test_what_the_app_wrote_last_counts_although_flower_has_ended_the_run(world):
+    tick(world)
+    world.flwr.submission.done = True
+    tick(world)
+    tick(world, active=0)
+    world.now += 60
+    progress(world, "r1", status="finished", round=2, losses=[1, 0])
+    assert tick(world, active=0)["FL_RUN_STATUS"] == "finished"
 
 
 def test_failure_told_by_the_app(world):

@@ -75,7 +75,7 @@ def results():
             },
         }
 
-    tunnel = {"interface": {"name": "wg0", "peers": [{"latest_handshake_age": 7}]}}
+    tunnel = {"gateway": {"live": {"peers": [{"latest_handshake_age": 7}]}}}
     probe = {"verified": True, "fingerprint": LEAF}
     return {
         "zone-a": {"service": service("superlink", [{"vm_id": 0, "attributes": superlink}])},
@@ -146,13 +146,13 @@ PEER, PARTITION = "SuperNode verified the SuperLink", "partition is its own"
         (lambda o: attributes(o, "zone-a").pop("FL_KEEPALIVE"), (KEEPALIVE, "zone-a", "keepalive.differs")),
         (lambda o: o["gw-b"].pop("tunnel"), (TUNNEL, "gw-b", "gateway.unread")),
         (lambda o: o["gw-b"].update(tunnel={"unreachable": True, "msg": "timed out"}), (TUNNEL, "gw-b", "gateway.unread")),
-        (lambda o: o["gw-b"].update(tunnel={"interface": {}}), (TUNNEL, "gw-b", "tunnel.silent")),
+        (lambda o: o["gw-b"].update(tunnel={"gateway": {"live": {}}}), (TUNNEL, "gw-b", "tunnel.silent")),
         (
-            lambda o: o["gw-c"]["tunnel"]["interface"]["peers"][0].update(latest_handshake_age=181),
+            lambda o: o["gw-c"]["tunnel"]["gateway"]["live"]["peers"][0].update(latest_handshake_age=181),
             (TUNNEL, "gw-c", "tunnel.silent"),
         ),
         (
-            lambda o: o["gw-c"]["tunnel"]["interface"]["peers"][0].update(latest_handshake_age=None),
+            lambda o: o["gw-c"]["tunnel"]["gateway"]["live"]["peers"][0].update(latest_handshake_age=None),
             (TUNNEL, "gw-c", "tunnel.silent"),
         ),
         (lambda o: o["gw-b"]["probe"].update(verified=False), (PROBE, "gw-b", "probe.failed")),

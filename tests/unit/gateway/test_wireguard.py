@@ -3,16 +3,11 @@
 
 from __future__ import annotations
 
-import base64
-
 import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils.gateway import wireguard
 from ansible_collections.oneflower.federation.plugins.module_utils.gateway.wireguard import Peer
 
-
-def key(number: int) -> str:
-    return base64.b64encode(bytes([number]) * 32).decode()
-
+from tests.unit.gateway.gateways import asked, key
 
 HUB = {
     "name": "gw-a",
@@ -25,7 +20,11 @@ HUB = {
 
 
 def peer(**more) -> Peer:
-    return wireguard.wanted_peers([{**HUB, **more}], {})[0][0]
+    return wireguard.wanted_peers([{**HUB, **more}], [])[0][0]
+
+
+def configuration(*peers: Peer, **more) -> wireguard.Configuration:
+    return wireguard.configuration(asked("spoke", **more), peers, key(5))
 
 
 def dump(*peers: str) -> str:
@@ -49,35 +48,82 @@ def test_dump_of_something_else_is_refused(text):
         wireguard.parse_dump(text)
 
 
-def test_configuration_written_is_read_back():
-    text = wireguard.render(private_key=key(5), address="10.10.9.2/24", listen_port=0, mtu=1420, peers=[peer()])
-    assert wireguard.parse_configuration(text) == {"gw-a": peer()}
-    assert f"PrivateKey = {key(5)}" in text and "ListenPort" not in text
+@pytest.mark.parametrize("role", ["hub", "spoke"])
+def test_configuration_written_is_read_back(role):
+    wanted = wireguard.configuration(asked(role), [peer()], key(5))
+    text = wireguard.render(wanted)
+    assert wireguard.parse_configuration(text) == wanted
+    assert f"PrivateKey = {key(5)}" in text
+    assert ("ListenPort" in text, "Table = 151820" in text) == (role == "hub", role == "hub")
+
+
+def test_configuration_of_somebody_else_is_none_of_ours():
+    text = "[Interface]\nPrivateKey = x\n"
+    assert wireguard.parse_configuration(text) is None and not wireguard.is_ours(text)
+    assert wireguard.is_ours("")
+
+
+@pytest.mark.parametrize("line", ["MTU = many", "ListenPort = -1", "Table = auto"])
+def test_a_configuration_that_somebody_spoilt_is_read_all_the_same(line):
+    name = line.split()[0]
+    text = wireguard.render(wireguard.configuration(asked("hub"), [peer()], key(5)))
+    spoilt = "\n".join(line if row.startswith(f"{name} =") else row for row in text.splitlines())
+    found = wireguard.parse_configuration(spoilt)
+    assert found is not None and wireguard.render(found) != text
+
+
+def test_the_order_of_peers_is_no_difference():
+    peers = [peer(), peer(name="gw-b", public_key=key(2))]
+    assert wireguard.render(configuration(*peers)) == wireguard.render(configuration(*reversed(peers)))
 
 
 def test_masked_configuration_and_repr_hold_no_secret():
-    text = wireguard.render(private_key=key(5), address="10.10.9.2/24", listen_port=0, mtu=1420, peers=[peer()], mask=True)
-    assert key(5) not in text and key(9) not in text and key(1) in text
-    assert key(9) not in repr(peer())
+    wanted = configuration(peer())
+    for text in (wireguard.render(wanted, mask=True), repr(wanted), repr(wireguard.masked(wanted).peers[0].preshared_key)):
+        assert key(5) not in text and key(9) not in text
+    assert key(1) in wireguard.render(wanted, mask=True)
+    assert wireguard.masked(wanted).peers[0].preshared_key == wireguard.digest(key(9)) != ""
 
 
 def test_peer_outside_the_play_keeps_its_stored_keys():
-    stored = {"gw-a": peer()}
-    wanted, unknown = wireguard.wanted_peers([{**HUB, "public_key": "", "preshared_key": ""}], stored)
+    wanted, unknown = wireguard.wanted_peers([{**HUB, "public_key": "", "preshared_key": ""}], [peer()])
     assert (wanted, unknown) == ([peer()], [])
 
 
 def test_peer_that_nobody_knows_is_named():
-    assert wireguard.wanted_peers([{**HUB, "public_key": ""}], {}) == ([], ["gw-a"])
+    assert wireguard.wanted_peers([{**HUB, "public_key": ""}], []) == ([], ["gw-a"])
+
+
+@pytest.mark.parametrize("given", ["", key(1)])
+def test_renamed_peer_keeps_its_keys(given):
+    """It is known by its key, and where its host is not in the play, by its tunnel address."""
+    renamed = {**HUB, "name": "gw-new", "public_key": given, "preshared_key": ""}
+    assert wireguard.wanted_peers([renamed], [peer()]) == ([peer(name="gw-new")], [])
+
+
+def test_a_peers_address_does_not_bring_the_keys_of_one_that_still_has_its_name():
+    other = {**HUB, "name": "gw-b", "public_key": "", "allowed_ips": ["10.10.9.1/32"]}
+    stays = {**HUB, "allowed_ips": ["10.10.9.7/32"]}
+    assert wireguard.wanted_peers([stays, other], [peer()])[1] == ["gw-b"]
+
+
+def test_a_host_that_was_made_anew_does_not_get_the_old_preshared_key():
+    (new,), _unknown = wireguard.wanted_peers([{**HUB, "public_key": key(3), "preshared_key": ""}], [peer()])
+    assert (new.public_key, new.preshared_key) == (key(3), "")
 
 
 def changes(live_line: str | None, wanted: list[Peer], stored=None):
     live = wireguard.parse_dump(dump(*([live_line] if live_line else []))).peers
-    return wireguard.peer_changes(live, wanted, {"gw-a": peer()} if stored is None else stored)
+    to_set, to_remove = wireguard.peer_changes(live, wanted, [peer()] if stored is None else stored)
+    return [found for found, _names in to_set], to_remove
 
 
 def test_nothing_to_do_when_the_interface_is_as_wanted():
     assert changes(LINE, [peer()]) == ([], [])
+
+
+def test_another_name_is_nothing_to_the_running_interface():
+    assert changes(LINE, [peer(name="gw-new")]) == ([], [])
 
 
 def test_roamed_endpoint_is_left_alone():
@@ -105,13 +151,20 @@ def test_new_endpoint_is_set_and_strangers_are_removed():
     assert changes(LINE, []) == ([], [key(1)])
 
 
-def test_routes_are_the_allowed_networks_outside_the_overlay():
-    assert wireguard.wanted_routes("10.10.9.2/24", [peer()]) == {"10.10.10.5/32"}
+def test_a_spokes_routes_are_the_networks_outside_the_overlay_in_the_main_table():
+    assert wireguard.wanted_routes(configuration(peer())) == {("10.10.10.5/32", 0)}
 
 
-@pytest.mark.parametrize("network", ["10.10.0.0/16", "10.10.8.0/23", "0.0.0.0/0", "fd00::/64", "::/0"])
-def test_networks_wider_than_the_overlay_or_of_the_other_version_need_a_route(network):
-    assert wireguard.wanted_routes("10.10.9.2/24", [peer(allowed_ips=[network, "10.10.9.0/25"])]) == {network}
+@pytest.mark.parametrize("network", ["10.10.0.0/16", "10.10.8.0/23", "0.0.0.0/0"])
+def test_networks_wider_than_the_overlay_need_a_route(network):
+    assert wireguard.wanted_routes(configuration(peer(allowed_ips=[network, "10.10.9.0/25"]))) == {(network, 0)}
+
+
+def test_a_hubs_routes_stand_in_the_table_of_its_port_which_the_superlink_alone_uses():
+    wanted = wireguard.configuration(asked("hub"), [peer(allowed_ips=["10.10.9.2/32", "10.10.11.0/24"])])
+    assert wireguard.wanted_routes(wanted) == {("10.10.9.2/32", 151820), ("10.10.11.0/24", 151820)}
+    assert (wanted.source, wanted.table) == ("10.10.10.5", 151820)
+    assert "from 10.10.10.5 lookup 151820" in wireguard.render(wanted)
 
 
 @pytest.mark.parametrize(
@@ -120,12 +173,29 @@ def test_networks_wider_than_the_overlay_or_of_the_other_version_need_a_route(ne
         ({"public_key": "abc"}, "public_key"),
         ({"preshared_key": "abc"}, "preshared_key"),
         ({"allowed_ips": ["10.0.0.1/8"]}, "host bits"),
+        ({"allowed_ips": ["fd00::/64"]}, "fd00::"),
     ],
 )
-def test_faults_are_named(more, word):
-    (fault,) = wireguard.faults([{**HUB, **more}])
+def test_faults_of_a_peer_are_named(more, word):
+    (fault,) = wireguard.faults(asked("spoke", peers=[{**HUB, **more}]))
     assert fault.startswith("gw-a: ") and word in fault
 
 
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ({"listen_port": 0}, "listen_port"),
+        ({"address": "10.10.9.1/33"}, "address"),
+        ({"lan": "10.10.10.1/24"}, "lan"),
+        ({"superlink_address": "superlink"}, "superlink_address"),
+        ({"peers": [{**HUB, "name": "gw a"}]}, "gw a"),
+    ],
+)
+def test_faults_of_the_gateway_are_named(more, word):
+    (fault,) = wireguard.faults(asked("hub", **more))
+    assert word in fault
+
+
 def test_network_of_two_peers_is_a_fault():
-    assert "gw-a already" in wireguard.faults([HUB, {**HUB, "name": "gw-b", "allowed_ips": ["10.10.10.5/32"]}])[0]
+    peers = [HUB, {**HUB, "name": "gw-b", "allowed_ips": ["10.10.10.5/32"]}]
+    assert "gw-a already" in wireguard.faults(asked("spoke", peers=peers))[0]

@@ -18,7 +18,6 @@ CALLERS = ("plugins/**/*.py", "roles/**/*.py", "tests/contract/*.py", "lab/zone/
 TEXT = "\n".join(path.read_text() for pattern in CALLERS for path in ROOT.glob(pattern))
 STAY = {
     "one.grouppool.info": "lookup.account makes its name from the kind",
-    "one.template.allocate": "the VM templates that the recordings of one.template.clone and .instantiate start from",
 }
 
 

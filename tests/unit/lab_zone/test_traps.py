@@ -334,3 +334,13 @@ def test_parents_that_never_run_are_taken_and_waited_for(zone, parents):
     assert zones.flow(zone, "DELETE", f"/service/{service}")[0] == 500
     assert act(zone, service, "recover", delete=True)[0] == 204
     gone(zone, service)
+
+
+def test_scaling_down_shuts_down_the_oldest(zone):
+    """Published: flow/lib/models/role.rb, shutdown_nodes takes nodes[0..n_nodes - 1]; no recording."""
+    service = deploy(zone, {**ROLE, "cardinality": 3, "cooldown": 0})
+    nodes = [node["deploy_id"] for node in zones.body(zone, service)["roles"][0]["nodes"]]
+    scale = {"role_name": "app", "cardinality": 1, "force": False}
+    assert zones.flow(zone, "POST", f"/service/{service}/scale", scale)[0] == 204
+    zones.until(lambda: zones.body(zone, service)["state"] == 2, "it runs again")
+    assert [node["deploy_id"] for node in zones.body(zone, service)["roles"][0]["nodes"]] == nodes[2:]

@@ -19,6 +19,7 @@ from ..vms import Vm
 ARGUMENTS: dict[str, t.Any] = {
     "vm_id": {"type": "int", "required": True},
     "rounds": {"type": "int", "default": 3},
+    "partitions": {"type": "int", "default": 0},
     "again": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 600},
 }
@@ -40,7 +41,7 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
         request = str(max(int(time.time()), to_int(request, 0) + 1))
         if session.check_mode:
             return {"changed": True, "run": to_result(Run(id=request, status="requested"))}
-        asked = RunRequest(request, rounds=params["rounds"])
+        asked = RunRequest(request, rounds=params["rounds"], partitions=params["partitions"])
         session.oned.vm_update(params["vm_id"], render_template({RUN_REQUEST: asked.format()}))
     elif session.check_mode:
         return {"changed": False, "run": to_result(last)}

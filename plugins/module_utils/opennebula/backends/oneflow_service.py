@@ -33,7 +33,7 @@ from ..service_steps import (
 from ..services import Role, Service, by_name
 from ..session import Session
 from ..template_text import check_name
-from ..waiting import HEAL
+from ..waiting import HEAL, failures_before
 
 ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -66,6 +66,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "wait_timeout": {"type": "float", "default": 600.0},
     "wait_interval": {"type": "float", "default": 2.0},
     "failure_attribute": {"type": "str"},
+    "failures_before": {"type": "dict", "default": {}},
     **ACCESS_ARGUMENTS,
 }
 RULES: dict[str, t.Any] = {
@@ -99,6 +100,7 @@ def _check(params: Params) -> None:
         if role["cardinality"] is not None and role["cardinality"] < 0:
             faults.append(f"roles: {role['name']} cannot have {role['cardinality']} VMs")
         check_contents(role["template_contents"] or {}, f"roles[{role['name']}].template_contents", faults)
+    failures_before(params)
     if params["wait_timeout"] < 0 or params["wait_interval"] <= 0:
         faults.append("wait_timeout and wait_interval must be positive")
     if faults:

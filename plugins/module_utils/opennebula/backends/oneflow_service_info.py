@@ -12,6 +12,8 @@ from ..answers import to_int
 from ..errors import Ambiguous, NotFound
 from ..services import Service, by_name
 from ..session import Session
+from ..vms import Vm
+from ..waiting import Telling, awaited
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str"},
@@ -28,26 +30,28 @@ INTERVAL = 1.0
 
 
 def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
-    """Return {changed, services, selected}; services are ordered by id, those in state DONE are left out.
+    """Return {changed, services, selected, shown}; services are ordered by id, those in state DONE are left out.
 
     `selected` is the id of the service that a task with this name works with, None where there is none or more than one. Reads
-    again until every service that has VMs has one that shows `wait_attributes`, and for `wait_timeout` at most.
+    again until every service that has VMs has one that shows `wait_attributes`, and for `wait_timeout` at most; `shown` tells
+    whether they do.
     """
-    result: dict[str, t.Any] = {}
-    for _left in session.ticks(session.deadline(params["wait_timeout"]), INTERVAL, INTERVAL):
-        result = _read(params, session)
-        if all(_shows(service, params["wait_attributes"]) for service in result["services"]):
+    services: list[Service] = []
+    vms: dict[int, Vm] = {}
+    selected, late, telling = None, [], Telling(session)
+    for left in session.ticks(session.deadline(params["wait_timeout"]), INTERVAL, INTERVAL):
+        services, vms, selected = _read(params, session)
+        late = [service for service in services if not service.shows(vms, params["wait_attributes"])]
+        if not late:
             break
-    return result
+        if left > 0:
+            telling.tell("; ".join(awaited(service, params["wait_attributes"]) for service in late))
+    results = [service.to_result(vms) for service in services]
+    return {"changed": False, "services": results, "selected": selected, "shown": not late}
 
 
-def _shows(service: dict[str, t.Any], wanted: dict[str, t.Any]) -> bool:
-    """Tell whether a VM shows what is wanted; where there is no VM, there is nobody to wait for."""
-    shown = [node["attributes"] for role in service["roles"] for node in role["nodes"]]
-    return not (wanted and shown) or any(all(entry.get(name) == str(value) for name, value in wanted.items()) for entry in shown)
-
-
-def _read(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
+def _read(params: dict[str, t.Any], session: Session) -> tuple[list[Service], dict[int, Vm], int | None]:
+    """Return the services, their VMs, and the id of the one that is meant."""
     selected = params["id"]
     if params["id"] is not None:
         try:
@@ -65,4 +69,4 @@ def _read(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     for service in services:
         session.learn(service.body)
     vms = session.vms(number for service in services for number in service.vm_ids) if params["vms"] else {}
-    return {"changed": False, "services": [service.to_result(vms) for service in services], "selected": selected}
+    return services, vms, selected

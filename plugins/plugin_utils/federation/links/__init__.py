@@ -21,13 +21,15 @@ class Link:
     """What follows from a link for all others.
 
     `host` and `port` are what the sites dial, `names` what the SuperLink's certificate has to name for that, `nics` more
-    attributes of each zone's network interface, and `gateways` the variables of the role that makes each gateway's end of it.
+    attributes of each zone's network interface, `routes` what the zone's VMs reach through their gateway, as the setting has it,
+    and `gateways` the variables of the role that makes each gateway's end of it.
     """
 
     host: str
     port: int
     names: tuple[str, ...]
     nics: Mapping[str, Mapping[str, str]]
+    routes: Mapping[str, str] = field(default_factory=dict)
     gateways: Mapping[str, Mapping[str, t.Any]] = field(default_factory=dict)
 
 

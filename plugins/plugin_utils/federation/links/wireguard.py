@@ -34,11 +34,13 @@ def link(
     wan = inventory.get(topology.hub, variables.WAN_ADDRESS)
     port = inventory.federation(variables.WIREGUARD_PORT)
     interface = inventory.federation(variables.WIREGUARD_INTERFACE)
+    name = inventory.federation(variables.NAME)
     if not all(zone in mapping for zone in zones for mapping in by_zone) or None in (
         superlink,
         wan,
         port,
         interface,
+        name,
         *mtus.values(),
     ):
         return None
@@ -57,6 +59,7 @@ def link(
         is_hub = zone == hub_zone
         return {
             "wireguard_gateway_interface": interface,
+            "wireguard_gateway_federation": name,
             "wireguard_gateway_role": "hub" if is_hub else "spoke",
             "wireguard_gateway_address": str(tunnels[zone]),
             "wireguard_gateway_listen_port": port if is_hub else 0,
@@ -68,7 +71,7 @@ def link(
         }
 
     def routes(zone: str) -> str:
-        """Return what the zone's VMs reach through their gateway; oned makes ETH0_ROUTES of a NIC's ROUTES."""
+        """Return what the zone's VMs reach through their gateway."""
         reached = [str(tunnels[zone].network), *(str(lans[site]) for site in topology.sites)]
         return ", ".join(
             f"{network} via {addresses.gateways[zone]}" for network in (reached if zone == hub_zone else [f"{superlink}/32"])
@@ -78,6 +81,7 @@ def link(
         host=str(superlink),
         port=release.fleet_port,
         names=(f"IP:{superlink}",),
-        nics={zone: {"ROUTES": routes(zone), **({"IP": str(superlink)} if zone == hub_zone else {})} for zone in zones},
+        nics={zone: {"IP": str(superlink)} if zone == hub_zone else {} for zone in zones},
+        routes={zone: routes(zone) for zone in zones},
         gateways={topology.gateways[zone]: gateway(zone) for zone in zones},
     )

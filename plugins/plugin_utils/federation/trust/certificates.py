@@ -57,3 +57,25 @@ def authority(encoded: str, now: datetime.datetime, minimum_days: int = MINIMUM_
         f"{end:%Y-%m-%dT%H:%M:%SZ}",
         certificate.fingerprint(hashes.SHA256()).hex(),
     )
+
+
+def issued(leaf: str, authority_pem: str) -> str:
+    """Return the SHA-256 fingerprint, in hexadecimal, of a server certificate that the CA issued.
+
+    `leaf` is base64 of DER, `authority_pem` base64 of PEM. Raises ValueError with the reason why it is not proven.
+    """
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+
+    if not leaf:
+        raise ValueError("not tried")
+    try:
+        found = x509.load_der_x509_certificate(base64.b64decode(leaf, validate=True))
+        ca = x509.load_pem_x509_certificate(base64.b64decode(authority_pem, validate=True))
+        found.verify_directly_issued_by(ca)
+    except (InvalidSignature, TypeError):
+        raise ValueError("a certificate that the SuperLink's CA did not sign") from None
+    except (binascii.Error, ValueError):
+        raise ValueError("a certificate that cannot be held against the SuperLink's CA") from None
+    return found.fingerprint(hashes.SHA256()).hex()

@@ -9,21 +9,23 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+import typing as t
 from collections.abc import Callable, Mapping
 
 from . import context, flower
 from .appliance import attributes, flower_releases, settings
-from .host import Host, Report, Role, service_user
+from .host import GRACE_S, Host, Lasting, Report, Role, service_user
 from .onegate import GateError, OneGate
 from .paths import Paths, write_atomic
 from .publish import GateClient, Publisher
+from .routes import Routes
 from .superlink import SuperLink
 from .supernode import SuperNode
 from .units import Units
 
 TURN_BUSY_S, TURN_S = 0.5, 1.0
 # How often OneGate is asked for the VM's user attributes: while something is under way, and otherwise.
-POLL_BUSY_S, POLL_S = 1.0, 5.0
+POLL_BUSY_S, POLL_S = 1.0, 2.0
 # After OneGate failed, it is left alone for this long.
 GATE_PAUSE_S = 3.0
 
@@ -49,6 +51,8 @@ class Agent:
         self._latest_file = host.paths.state / "latest.json"
         self._values: dict[str, str] | None = None
         self._role: Role | None = None
+        self._role_of: tuple[str, str] | None = None
+        self._routes_fail = Lasting(host.clock)
         self._faults: list[str] = []
 
     def turn(self) -> None:
@@ -113,18 +117,44 @@ class Agent:
             report = Report({attributes.PUBLISHED_VERSION: self._installed}, faults)
             if role in settings.ROLES:
                 report.attributes[settings.ROLE] = role
+            if self._role is None:
+                report.attributes[attributes.SETTINGS_DIGEST] = None
             return report
-        if values != self._values or self._role is None:
-            self._values, self._role = values, self._make_role(values)
+        taken = self._take(values)
+        unrouted = self._host.routes(settings.parse_routes(values[settings.ROUTES]))
+        lasted = self._routes_fail.seconds(bool(unrouted))
+        try:
+            report = taken.turn()
+        except (OSError, subprocess.SubprocessError) as error:
+            report = Report({}, [f"the appliance cannot do its work: {error}"])
+        # At boot the network may come up later than the agent.
+        report.faults += unrouted if lasted > GRACE_S else []
+        in_force = taken.in_force and not unrouted
+        report.attributes.update(
+            {
+                settings.ROLE: values[settings.ROLE],
+                attributes.PUBLISHED_VERSION: self._installed,
+                attributes.SETTINGS_DIGEST: settings.digest(values[settings.ROLE], values) if in_force else None,
+            }
+        )
+        return report
+
+    def _take(self, values: dict[str, str]) -> Role:
+        """Return the role with these settings: the one there is, so that it forgets nothing, or else a new one."""
+        before, self._values = self._values, values
+        role_of = (values[settings.ROLE], self._context.get(context.VM_ID, ""))
+        if self._role is None or role_of != self._role_of:
+            self._role, self._role_of = self._make_role(values), role_of
             for unit in {flower.SUPERLINK_UNIT, flower.SUPERNODE_UNIT} - {self._role.unit}:
                 if self._host.units.processes(unit):
                     self._host.units.stop(unit)
-        try:
-            report = self._role.turn()
-        except (OSError, subprocess.SubprocessError) as error:
-            report = Report({}, [f"the appliance cannot do its work: {error}"])
-        report.attributes.update({settings.ROLE: values[settings.ROLE], attributes.PUBLISHED_VERSION: self._installed})
-        return report
+        elif before != values:
+            name = values[settings.ROLE]
+            if before is None or settings.digest(name, before) != settings.digest(name, values):
+                # Before anything is done, so that nobody takes the digest of the former settings for that of the next.
+                self._withdraw(attributes.SETTINGS_DIGEST)
+            self._role.change(values)
+        return self._role
 
     def _effective(self) -> tuple[dict[str, str], list[str]]:
         """Return the settings in force and their faults: CONTEXT with what was changed later through user attributes."""
@@ -153,8 +183,20 @@ class Agent:
         release = flower_releases.lookup(values[settings.VERSION])
         if values[settings.ROLE] == settings.SUPERLINK:
             return SuperLink(self._host, values, release, self._known)
-        service = self._gate_client.service if self._gate_client else None
-        return SuperNode(self._host, values, release, self._context.get(context.VM_ID, ""), service)
+        return SuperNode(self._host, values, release, self._context.get(context.VM_ID, ""), self._service)
+
+    def _service(self) -> dict[str, t.Any] | None:
+        """Ask OneGate for the VM's OneFlow service; None where there is no OneGate. Raises GateError."""
+        return self._gate_client.service() if self._gate_client else None
+
+    def _withdraw(self, name: str) -> None:
+        if self._publisher is None:
+            return
+        try:
+            self._publisher.withdraw(name)
+        except GateError as error:
+            self._publisher.known = None
+            self._gate_failed(error)
 
     def _publish(self, report: Report) -> None:
         if self._publisher is None or self._host.clock() < self._gate_pause:
@@ -185,7 +227,7 @@ def run(paths: Paths, installed_version: str) -> None:
     def log(text: str) -> None:
         print(text, flush=True)
 
-    host = Host(paths, Units(paths), log, owner=service_user())
+    host = Host(paths, Units(paths), log, routes=Routes(log).keep, owner=service_user())
     agent = Agent(host, log, installed_version)
     while True:
         started = time.monotonic()

@@ -60,7 +60,8 @@ def latest(
     """Return which value of each live setting holds: of CONTEXT and the VM's user attribute, the one changed last.
 
     `state` is what this returned before ({} at first), `attributes` the user attributes now, None while unknown. An
-    attribute that goes away leaves its value in force. Returns {"context", "attributes", "values"}, each by name.
+    attribute that goes away leaves its value in force, one that is emptied brings the default back. Returns {"context",
+    "attributes", "values"}, each by name.
     """
     before_context = state.get("context", {})
     before_attributes = state.get("attributes", {})
@@ -72,6 +73,6 @@ def latest(
             values.pop(name, None)
             if name in now:
                 values[name] = now[name]
-        if attributes is not None and attributes.get(name) and attributes[name] != before_attributes.get(name):
+        if attributes is not None and name in attributes and attributes[name] != before_attributes.get(name, ""):
             values[name] = seen[name] = attributes[name]
     return {"context": now, "attributes": seen, "values": values}

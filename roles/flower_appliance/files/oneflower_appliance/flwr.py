@@ -30,6 +30,10 @@ class Flwr:
         """Start `flwr run`; its answer is JSON on stdout, with the key run-id."""
         return self._start("run", str(app), "local", "--run-config", run_config)
 
+    def unregister(self, node: str) -> subprocess.Popen[str]:
+        """Start `flwr supernode unregister`; its answer is JSON on stdout, with the key success."""
+        return self._start("supernode", "unregister", node, "local")
+
     def status(self, run_id: str) -> tuple[str, str]:
         """Return Flower's own status of a run and its details; ("", "") when it does not tell."""
         process = self._start("list", "local", "--run-id", run_id)

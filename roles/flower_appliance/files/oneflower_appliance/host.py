@@ -9,11 +9,12 @@ import os
 import pwd
 import time
 import typing as t
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import flower
+from .appliance.settings import Route
 from .paths import Paths, write_atomic
 from .units import Units, addresses
 
@@ -35,11 +36,12 @@ class Report:
 
 @dataclass(frozen=True)
 class Host:
-    """What both roles work with. `owner` is uid and gid of the service user."""
+    """What both roles work with. `routes` keeps the VM's routes and returns faults, `owner` is uid and gid of the service user."""
 
     paths: Paths
     units: Units
     log: Callable[[str], None]
+    routes: Callable[[Sequence[Route]], list[str]]
     clock: Callable[[], float] = time.monotonic
     addresses: Callable[[], list[str]] = addresses
     owner: tuple[int, int] | None = None
@@ -50,12 +52,19 @@ class Role(t.Protocol):
 
     unit: str
 
+    def change(self, values: Mapping[str, str]) -> None:
+        """Take other settings of the same role; the next turn puts them in force."""
+
     def turn(self) -> Report:
         """Look at what is, do the next thing, and return what was found."""
 
     @property
     def busy(self) -> bool:
         """Tell whether something is under way that somebody waits for."""
+
+    @property
+    def in_force(self) -> bool:
+        """Tell whether Flower has worked with the live settings as they are now."""
 
 
 def service_user() -> tuple[int, int] | None:

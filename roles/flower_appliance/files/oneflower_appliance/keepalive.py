@@ -3,7 +3,7 @@
 
 `install` wraps `grpc.secure_channel`, `grpc.insecure_channel` and `grpc.server`: the options below replace Flower's own,
 and every channel and server created is written to a state file, with its options, its connectivity, the RPCs that were
-answered, and the TCP_USER_TIMEOUT that the kernel reports for its socket.
+answered, the id that the SuperLink gave this node, and the TCP_USER_TIMEOUT that the kernel reports for its socket.
 
 Option names: grpc's own strings (its C macro for the ping interval is called MIN_RECV_PING..., the string is not).
 """
@@ -68,7 +68,7 @@ class Recorder:
         self._path = path
         self._lock = threading.Lock()
         self._written = 0.0
-        self._state: dict[str, t.Any] = {"pid": os.getpid(), "servers": [], "channels": []}
+        self._state: dict[str, t.Any] = {"pid": os.getpid(), "started": time.time(), "servers": [], "channels": []}
         self.write(force=True)
 
     def add(self, kind: str, entry: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -126,6 +126,8 @@ def install(grpc: t.Any, time_s: int, timeout_s: int, recorder: Recorder) -> Non
             def done(answered: t.Any) -> None:
                 code = answered.code()
                 if code in (None, grpc.StatusCode.OK):
+                    if method == "ActivateNode":
+                        self.entry["node_id"] = str(answered.result().node_id)
                     first = method not in self.entry["answered"]
                     self.entry["answered"][method] = self.entry["last_answer"] = time.time()
                     recorder.write(force=first)

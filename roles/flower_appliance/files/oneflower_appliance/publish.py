@@ -56,6 +56,13 @@ class Publisher:
         if ready:
             self._ready(known, state)
 
+    def withdraw(self, name: str) -> None:
+        """Remove one attribute, now. Raises GateError."""
+        known = self.refresh() if self.known is None else self.known
+        if name in known:
+            self._client.remove(name)
+            del known[name]
+
     def _ready(self, known: dict[str, str], state: str) -> None:
         yes = settings.YES
         if known.get(READY) != state and (state == yes or READY in known or known.get(GATE_READY) == yes):

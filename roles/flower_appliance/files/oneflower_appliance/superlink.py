@@ -12,6 +12,7 @@ from . import flower, keepalive, superlink_state, tls
 from .appliance import attributes, settings
 from .appliance.flower_releases import FlowerRelease
 from .flwr import Flwr
+from .forget import Forgetting
 from .host import GRACE_S, RECHECK_S, Host, Lasting, Report, bring_up
 from .smoke.run import Runs
 
@@ -29,22 +30,39 @@ class SuperLink:
 
     def __init__(self, host: Host, values: Mapping[str, str], release: FlowerRelease, known: Callable[[], Mapping[str, str]]):
         self._host, self._values, self._release, self._known = host, values, release, known
+        self._in_force = False
         self._flwr = Flwr(host.paths, host.owner)
         self.runs = Runs(host.paths, self._flwr, host.log)
+        self._forgetting = Forgetting(self._flwr, host.log, host.clock)
         self._certificate: tls.ServerCertificate | None = None
         self._named: set[str] = set()
         self._applied = -1e9
         self._checked = -1e9
         self._serving = False
         self._reason = ""
-        self._nodes: int | None = None
+        self._state: superlink_state.State | None = None
+        self._homeless = Lasting(host.clock)
         self._failing = Lasting(host.clock)
         self._listen, self._port = flower.split_address(flower.fleet_address(values, release))
 
     @property
     def busy(self) -> bool:
-        """Tell whether it does not serve yet, or has a run under way."""
-        return not self._serving or self.runs.busy
+        """Tell whether it does not serve yet, or has a run under way or nodes to forget."""
+        return not self._serving or self.runs.busy or self._forgetting.busy
+
+    @property
+    def in_force(self) -> bool:
+        """Tell whether it has served with the live settings as they are now."""
+        return self._in_force
+
+    def change(self, values: Mapping[str, str]) -> None:
+        """Take other settings; the next turn applies them."""
+        if settings.digest(settings.SUPERLINK, values) != settings.digest(settings.SUPERLINK, self._values):
+            self._in_force = False
+        self._values = values
+        self._listen, self._port = flower.split_address(flower.fleet_address(values, self._release))
+        self._applied = -1e9
+        self._failing.seconds(False)
 
     def turn(self) -> Report:
         """Bring the SuperLink up, check that it serves, take up a run, and return what to publish."""
@@ -52,8 +70,9 @@ class SuperLink:
         report = Report()
         found = host.addresses()
         if not found:
-            lasted = self._failing.seconds(True)
+            lasted = self._homeless.seconds(True)
             return Report({}, ["the VM has no address on its network"] if lasted > GRACE_S else [])
+        self._homeless.seconds(False)
         # At once when the VM has an address that the certificate does not name. One that went away may come back and does
         # no harm there until then.
         late = host.clock() - self._applied > APPLY_AGAIN_S
@@ -63,19 +82,27 @@ class SuperLink:
             except tls.Untrusted as error:
                 return Report({}, [str(error)])
         self._check(secure)
-        self._count_nodes()
+        since = float((host.units.grpc(self.unit) or {}).get("started", 0))
+        self._state = superlink_state.read(host.paths.home / self._values[settings.DATABASE], since) or self._state
+        self._in_force = self._in_force or self._serving
         report.ready = self._serving
         if not self._serving and self._failing.seconds(True) > GRACE_S:
             report.faults.append(f"the SuperLink does not serve: {self._reason}{self._last_words()}")
         elif self._serving:
             self._failing.seconds(False)
-        self.runs.tick(self._known().get(attributes.RUN_REQUEST, ""), serving=self._serving)
+        active = self._state.runs if self._state and self._serving else None
+        self.runs.tick(self._known().get(attributes.RUN_REQUEST, ""), serving=self._serving, active=active)
+        state = self._state or superlink_state.State({}, 0)
+        unforgotten = self._forgetting.tick(self._known().get(attributes.NODES_FORGET, ""), state.nodes, serving=self._serving)
+        report.faults += [unforgotten] if unforgotten else []
         lan = f"[{found[0]}]" if ":" in found[0] else found[0]
         certificate = self._certificate
         report.attributes = {
             attributes.TLS: settings.YES if secure else settings.NO,
             attributes.ENDPOINT: f"{lan}:{self._port}" if self._serving else None,
-            attributes.NODES_ONLINE: str(self._nodes) if self._serving and self._nodes is not None else "0",
+            attributes.NODES_ONLINE: str(sum(state.nodes.values())) if self._serving else "0",
+            attributes.NODES: attributes.format_nodes(state.nodes),
+            attributes.RUNS_ACTIVE: str(max(state.runs, int(self.runs.submitting))) if self._state else None,
             attributes.KEEPALIVE: self._keepalive(),
             attributes.CA_CERTIFICATE: settings.format_pem(certificate.ca_pem) if certificate else None,
             attributes.CERTIFICATE_SANS: attributes.format_names(certificate.sans) if certificate else None,
@@ -87,6 +114,7 @@ class SuperLink:
     def _apply(self, found: list[str], secure: bool) -> None:
         host, paths = self._host, self._host.paths
         read_by_unit: list[Path] = []
+        self._certificate = None
         if secure:
             name = socket.gethostname()
             sans = ["DNS:localhost", "IP:127.0.0.1", "IP:::1", *(f"IP:{address}" for address in found), f"DNS:{name}"]
@@ -115,10 +143,6 @@ class SuperLink:
         running = self._host.units.grpc(self.unit) is not None or not self._release.keepalive
         self._serving = running and (not secure or seen == made)
         self._reason = "" if self._serving else "something else answers on its port"
-
-    def _count_nodes(self) -> None:
-        found = superlink_state.nodes_online(self._host.paths.home / self._values[settings.DATABASE])
-        self._nodes = found if found is not None else self._nodes
 
     def _keepalive(self) -> str | None:
         state = self._host.units.grpc(self.unit)

@@ -38,9 +38,9 @@ class SuperNode:
         values: Mapping[str, str],
         release: FlowerRelease,
         vm_id: str,
-        service: Callable[[], dict[str, t.Any]] | None,
+        service: Callable[[], dict[str, t.Any] | None],
     ):
-        """Take `service`, which asks OneGate if there is one."""
+        """Take `service`, which asks OneGate, and returns None where there is none."""
         self._host, self._values, self._release = host, values, release
         self._vm_id, self._service = vm_id, service
         self._partition: int | None = None
@@ -48,14 +48,31 @@ class SuperNode:
         self._fingerprint: str | None = None
         self._verified = -1e9
         self._failing = Lasting(host.clock)
+        self._stuck = Lasting(host.clock)
         self._lost = Lasting(host.clock)
         self._connected = False
         self._applied = False
+        self._in_force = False
 
     @property
     def busy(self) -> bool:
-        """Tell whether Flower is not connected."""
-        return not self._connected
+        """Tell whether Flower is not connected, or not with the settings as they are now."""
+        return not self._connected or not self._applied
+
+    @property
+    def in_force(self) -> bool:
+        """Tell whether Flower has been connected with the live settings as they are now."""
+        return self._in_force
+
+    def change(self, values: Mapping[str, str]) -> None:
+        """Take other settings; the next turn applies them, once the SuperLink can be reached with them."""
+        if settings.digest(settings.SUPERNODE, values) != settings.digest(settings.SUPERNODE, self._values):
+            self._in_force = False
+        self._values = values
+        self._applied = False
+        self._verified = -1e9
+        for timer in (self._asked, self._failing, self._stuck):
+            timer.seconds(False)
 
     def turn(self) -> Report:
         """Find the partition, verify the SuperLink, bring Flower up, and return what to publish."""
@@ -86,23 +103,31 @@ class SuperNode:
         fault, final = None, False
         if not connected or self._fingerprint is None or self._host.clock() - self._verified > RECHECK_S:
             fault, final = self._verify(ca_pem)
-        if (fault is None or running) and (not self._applied or not running) and self._apply(ca_pem, self._partition):
-            connected, channel = False, None
+        # While the SuperLink cannot be reached with other settings, what runs goes on with those that it was started with.
+        if fault is None and (not self._applied or not running) and self._apply(ca_pem, self._partition):
+            connected, channel, self._connected = False, None, False
         if connected and not (fault and final):
             self._lost.seconds(False)
-            self._failing.seconds(False)
+            self._stuck.seconds(False)
+            if self._failing.seconds(fault is not None and not self._applied) > GRACE_S:
+                report.faults.append(f"other settings wait: {fault}")
             self._connected = True
+            self._in_force = self._in_force or self._applied
         else:
             if self._lost.seconds(True) > LOST_AFTER_S or final or not running:
                 self._connected = False
-            failing = self._failing.seconds(True)
-            if final or failing > GRACE_S:
-                report.faults.append(fault or f"the SuperNode does not connect: {self._reason(channel)}")
-            if running and fault is None and failing > STUCK_S:
+            # Each cause has its own time: one that has gone is told no more, and the next is not yet.
+            failing, stuck = self._failing.seconds(True), self._stuck.seconds(fault is None)
+            if fault and (final or failing > GRACE_S):
+                report.faults.append(fault)
+            elif stuck > GRACE_S:
+                report.faults.append(f"the SuperNode does not connect: {self._reason(channel)}")
+            if running and stuck > STUCK_S:
                 self._host.log("the SuperLink can be reached, but Flower does not come back to it: restarting " + self.unit)
-                self._failing.seconds(False)
+                self._stuck.seconds(False)
                 self._host.units.restart(self.unit)
         report.ready = self._connected
+        report.attributes[attributes.NODE_ID] = channel.get("node_id") if channel else None
         report.attributes[attributes.PEER_FINGERPRINT] = self._fingerprint
         report.attributes[attributes.KEEPALIVE] = (
             keepalive.in_force(channel["options"], channel.get("tcp_user_timeout_ms")).format() if channel else None
@@ -138,13 +163,12 @@ class SuperNode:
         listed = self._values[settings.PARTITIONS]
         numbers = settings.parse_numbers(listed)
         try:
-            service = self._service() if self._service else None
+            service, why = self._service(), "has no OneGate to ask for its OneFlow service"
         except NoService:
-            service = None
+            service, why = None, "is in no OneFlow service"
         if service is None:
             if len(numbers) == 1:
                 return numbers[0]
-            why = "is in no OneFlow service" if self._service else "has no OneGate to ask for its OneFlow service"
             raise ValueError(f"{settings.PARTITIONS}: is {listed}, but this VM {why} and cannot know which of them is free")
         found = partition.siblings(service, self._vm_id)
         if found is None:

@@ -11,11 +11,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ..appliance.attributes import FAILED, FINISHED, RUNNING, Run, RunRequest
+from ..host import Lasting
 from ..paths import Paths, write_atomic
 
 # With no news for this long, Flower is asked whether the run is still alive (the question costs 1 s of CPU).
 SILENCE_S = 20.0
 SUBMIT_TIMEOUT_S = 60.0
+# When Flower has no run under way any more, what the app wrote last is there after this long.
+GONE_S = 3.0
+# Flower itself notices only when heartbeats have been missed for the better part of a minute.
+ENDED = "the SuperLink was restarted while the run was under way"
 # A run that makes no progress for this long has failed.
 STALLED_S = 900.0
 
@@ -43,6 +48,7 @@ class Runs:
         self._file = paths.state / "run.json"
         self._submission: Submission | None = None
         self._since = self._news = self._questioned = clock()
+        self._gone = Lasting(clock)
         self._run, self._flower_id = _read(self._file)
         if self.busy and not self._flower_id:
             self._change(status=FAILED, error="the appliance's agent was restarted while the run was being submitted")
@@ -52,14 +58,22 @@ class Runs:
         """Tell whether a run is under way."""
         return self._run.status == RUNNING
 
+    @property
+    def submitting(self) -> bool:
+        """Tell whether a run is being handed to Flower, which may not know it yet."""
+        return self._submission is not None
+
     def attributes(self) -> dict[str, str]:
         """Return the last run as attributes; none before the first."""
         return self._run.format() if self._run.id else {}
 
-    def tick(self, request: str, *, serving: bool) -> None:
-        """Take up a new request while the SuperLink is `serving`, and follow the run under way."""
+    def tick(self, request: str, *, serving: bool, active: int | None = None) -> None:
+        """Take up a new request while the SuperLink is `serving`, and follow the run under way.
+
+        `active` is how many runs Flower has under way, None while that is not known.
+        """
         if self.busy:
-            self._follow()
+            self._follow(active)
         elif serving and request.strip():
             self._take(request)
 
@@ -77,12 +91,13 @@ class Runs:
         self._progress(asked.id).unlink(missing_ok=True)
         self._run, self._flower_id = Run(asked.id, rounds=asked.rounds), ""
         self._since = self._news = self._clock()
+        self._gone.seconds(False)
         self._change(status=RUNNING)
         self._log(f"run {asked.id}: {asked.rounds} rounds")
-        run_config = f'rounds={asked.rounds} nodes={asked.nodes} request="{asked.id}"'
+        run_config = f'rounds={asked.rounds} nodes={asked.nodes} num-partitions={asked.partitions} request="{asked.id}"'
         self._submission = self._flwr.submit(self._paths.smoke_app, run_config)
 
-    def _follow(self) -> None:
+    def _follow(self, active: int | None) -> None:
         if self._submission is not None and not self._submitted(self._submission):
             return
         if not self.busy:
@@ -93,6 +108,10 @@ class Runs:
                 self._log(f"run {found.id}: round {found.round} done, loss {found.losses[-1]:.6f}")
             self._news = self._clock()
             self._change(**asdict(found))
+        elif self._gone.seconds(active == 0) > GONE_S:
+            status, details = self._flwr.status(self._flower_id)
+            said = f"Flower says {status}: {details}; its journal has more" if status.startswith("finished") else ENDED
+            self._change(status=FAILED, error=said)
         elif self._clock() - self._news > STALLED_S:
             self._change(status=FAILED, error=f"no progress for {STALLED_S:.0f} s")
         elif self._clock() - max(self._news, self._questioned) > SILENCE_S:

@@ -18,6 +18,10 @@ app = ClientApp()
 def train(message: Message, context: Context) -> Message:
     """Evaluate the model on the local rows, and train it there where the message says so."""
     partition = int(context.node_config["partition-id"])
+    # Of the run, not of the node: a federation grows while its SuperNodes run on.
+    total = int(context.run_config["num-partitions"])
+    if 0 < total <= partition:
+        raise ValueError(f"holds partition {partition} of a federation that has {total}")
     rows = model.load(Path(str(context.node_config["data-path"])) / f"partition-{partition}.csv")
     given = message.content["arrays"].to_numpy_ndarrays()[0]
     weights = np.zeros(max(len(given), int(rows[0].max()) + 1))

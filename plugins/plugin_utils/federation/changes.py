@@ -1,0 +1,405 @@
+# Copyright (c) 2026, oneflower.federation contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Changes: every difference between the plan and the observation, with its reason and effect. Pure.
+
+A run is this list, carried out in the order of `STEPS`. A federation that is as planned has none. What could not be read has no
+change; the findings say so.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import typing as t
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, settings
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.bodies import comparable
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.states import FAILED_STATES, GOING_STATES
+
+from . import gateways, services, variables
+from .findings import CODES, Finding
+from .gateways import NOT_IN_THIS_RUN
+from .observation import Observation, Vm, Zone
+
+# In this order a run carries its changes out.
+REMOVALS, LINKS, COORDINATOR, SITES, NODES = STEPS = ("removals", "links", "coordinator", "training_sites", "nodes")
+# What a change is. A run only waits for what is written already; that is no change.
+CREATE, SCALE, SET, RESTART, REPLACE, REMOVE, WAIT = KINDS = ("create", "scale", "set", "restart", "replace", "remove", "wait")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a change stops, for how many seconds at most (0: for good, where it stops anything), and whether a training is hit."""
+
+    stops: str = ""
+    seconds: int = 0
+    training: bool = False
+
+
+NO_EFFECT = Effect()
+# Upper bounds; benchmarks/follow measures them.
+SUPERLINK_RESTART = Effect("the SuperLink; its SuperNodes come back by themselves", 30, training=True)
+SUPERNODE_RESTART = Effect("the site's SuperNodes", 30, training=True)
+SUPERLINK_REPLACED = Effect("the SuperLink, until its new VM serves", 600, training=True)
+SUPERNODE_REPLACED = Effect("one SuperNode after the other", 600, training=True)
+SUPERLINK_GOES = Effect("the SuperLink", training=True)
+SUPERNODES_GO = Effect("the SuperNodes that go", training=True)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference: where, in which step of a run, what is done to what, why, from what to what, and its effect."""
+
+    host: str
+    step: str
+    kind: str
+    subject: str
+    reason: str
+    old: str
+    new: str
+    effect: Effect = NO_EFFECT
+
+    def to_result(self) -> dict[str, t.Any]:
+        """Return {host, step, kind, subject, reason, old, new, effect: {stops, seconds, training}}."""
+        return asdict(self)
+
+
+def changes(plan: Mapping[str, t.Any], observed: Observation) -> list[Change]:
+    """Return what a run would do, in its order."""
+    found = [
+        *_leaving(plan, observed),
+        *_zones(plan, observed),
+        *_gateways(plan, observed),
+        *_nodes(plan, observed),
+    ]
+    return sorted(found, key=lambda change: STEPS.index(change.step))
+
+
+def real(found: Iterable[Change]) -> list[Change]:
+    """Return those that change anything."""
+    return [change for change in found if change.kind != WAIT]
+
+
+# -- zones ---------------------------------------------------------------------------------------------------------------
+
+
+def _leaving(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]:
+    reason = "leaves the federation"
+    for name, entry in plan["leaving"]["zones"].items():
+        zone = observed.zones[name]
+        if zone.unread or entry.get("keep"):
+            continue
+        effect = SUPERLINK_GOES if entry["role"] == "coordinator" else SUPERNODES_GO
+        if not zone.absent:
+            yield Change(name, REMOVALS, REMOVE, "service", reason, f"{zone.state}, {len(zone.vms)} VM(s)", "", effect)
+        if zone.template is not None:
+            yield Change(name, REMOVALS, REMOVE, "service template", reason, entry["service"]["name"], "")
+
+
+def _zones(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]:
+    coordinator = observed.zones.get(plan["superlink"]["zone"], Zone())
+    carried = _carried(plan, coordinator)
+    for name, entry in plan["zones"].items():
+        zone, step = observed.zones[name], COORDINATOR if entry["role"] == "coordinator" else SITES
+        if zone.unread:
+            continue
+        service = entry["service"]
+        if zone.absent:
+            yield Change(name, step, CREATE, "service", "there is none", "", f"{service['cardinality']} VM(s)")
+            continue
+        if zone.state in (*FAILED_STATES, *GOING_STATES):
+            yield Change(name, step, RESTART, "service", zone.failure or "is not RUNNING", zone.state, "RUNNING")
+        replaced = list(_replaced(name, step, entry, zone))
+        yield from replaced
+        if replaced:
+            continue
+        if template := _template(service, zone):
+            yield Change(name, step, SET, "service template", "for new services", "", template)
+        if len(zone.vms) != service["cardinality"]:
+            yield _scaled(name, step, service, zone)
+        yield from _settings(name, step, service, zone, carried)
+
+
+def _scaled(name: str, step: str, service: Mapping[str, t.Any], zone: Zone) -> Change:
+    reason = variables.SUPERNODES.name if step == SITES and zone.cardinality == len(zone.vms) else "VMs were lost"
+    effect = SUPERNODES_GO if len(zone.vms) > service["cardinality"] else NO_EFFECT
+    return Change(name, step, SCALE, service["role"], reason, str(len(zone.vms)), str(service["cardinality"]), effect)
+
+
+def _template(service: Mapping[str, t.Any], zone: Zone) -> str:
+    """Return which parts of the service template differ; nothing where the zone lacks what it is made of."""
+    if zone.template is None:
+        return "everything"
+    if zone.vm_template is None or zone.network is None:
+        return ""
+    wanted = services.service_template(service, zone.vm_template, zone.network)
+    one, two = comparable(wanted, wanted), comparable(zone.template, wanted)
+    return ", ".join(sorted(key for key in {*one, *two} if one.get(key) != two.get(key)))
+
+
+def _replaced(name: str, step: str, entry: Mapping[str, t.Any], zone: Zone) -> Iterator[Change]:
+    """Return what cannot be changed in place: everything that a VM is made of."""
+    service = entry["service"]
+    effect = SUPERLINK_REPLACED if step == COORDINATOR else SUPERNODE_REPLACED
+    nic = _first(zone.contents.get("NIC"))
+    made: list[tuple[variables.Variable, t.Any, t.Any]] = [
+        (variables.VM_TEMPLATE, zone.role_template, zone.vm_template),
+        (variables.NETWORK, nic.get("NETWORK_ID"), zone.network),
+        (variables.FLOWER_VERSION, zone.inputs.get(settings.VERSION), service["inputs"][settings.VERSION]),
+    ]
+    if step == COORDINATOR:
+        made.append((variables.SUPERLINK_ADDRESS, nic.get("IP"), service["nic"].get("IP")))
+    for variable, old, new in made:
+        if old not in (None, "") and new not in (None, "") and str(old) != str(new):
+            yield Change(name, step, REPLACE, service["role"], variable.name, str(old), str(new), effect)
+    held = {int(number) for vm in zone.vms if (number := vm.attributes.get(attributes.PARTITION, "")).isdigit()}
+    if step == SITES and not held <= set(entry["partitions"]):
+        old, new = settings.format_numbers(sorted(held)), settings.format_numbers(entry["partitions"])
+        yield Change(name, step, REPLACE, service["role"], variables.PARTITION_OFFSET.name, old, new, effect)
+
+
+def _first(value: t.Any) -> Mapping[str, t.Any]:
+    found = value[0] if isinstance(value, (list, tuple)) and value else value
+    return found if isinstance(found, Mapping) else {}
+
+
+# -- settings ------------------------------------------------------------------------------------------------------------
+
+
+def _carried(plan: Mapping[str, t.Any], coordinator: Zone) -> Mapping[str, str]:
+    """Return what the sites are to have of the SuperLink's attributes, by attribute; empty values are not known yet."""
+    vm = coordinator.superlink
+    wanted = {attribute for entry in plan["zones"].values() for attribute in entry["service"]["from_superlink"].values()}
+    anew = coordinator.absent or any(
+        change.kind == REPLACE
+        for name, entry in plan["zones"].items()
+        if entry["role"] == "coordinator" and not coordinator.unread
+        for change in _replaced(name, COORDINATOR, entry, coordinator)
+    )
+    return {attribute: "" if anew or vm is None else vm.attributes.get(attribute, "") for attribute in wanted}
+
+
+def wanted_settings(service: Mapping[str, t.Any], carried: Mapping[str, str]) -> dict[str, str]:
+    """Return the live settings that the VMs of a service are to run with; what is not known yet is left out."""
+    from_superlink = {name: carried.get(attribute, "") for name, attribute in service["from_superlink"].items()}
+    return {**service["live"], **{name: value for name, value in from_superlink.items() if value}}
+
+
+def in_force(role: str, vm: Vm, wanted: Mapping[str, str]) -> bool:
+    """Tell whether a VM says that it runs with these settings."""
+    return vm.attributes.get(attributes.SETTINGS_DIGEST) == settings.digest(role, wanted)
+
+
+def _settings(name: str, step: str, service: Mapping[str, t.Any], zone: Zone, carried: Mapping[str, str]) -> Iterator[Change]:
+    wanted = wanted_settings(service, carried)
+    unknown = [setting for setting, attribute in service["from_superlink"].items() if not carried.get(attribute)]
+    effect = SUPERLINK_RESTART if step == COORDINATOR else SUPERNODE_RESTART
+    behind: set[t.Any] = set()
+    for setting in (entry for entry in settings.of_role(service["role"]) if entry.name in (*wanted, *unknown)):
+        given = wanted.get(setting.name)
+        have = {vm.id: vm.attributes.get(setting.name, "") or setting.default for vm in zone.vms}
+        differing = {vm: value for vm, value in have.items() if value != given}
+        if setting.name in unknown and not carried:
+            continue
+        if differing:
+            behind |= set(differing)
+            variable = variables.BY_SETTING.get(setting.name)
+            yield Change(
+                name,
+                step,
+                RESTART if setting.restarts else SET,
+                setting.name,
+                variable.name if variable else _REASONS.get(setting.name, ""),
+                ", ".join(sorted({shown_setting(setting.name, value) for value in differing.values()})),
+                shown_setting(setting.name, given) if given is not None else "known once the SuperLink runs",
+                effect if setting.restarts else NO_EFFECT,
+            )
+    yield from _unnumbered(name, step, service, zone)
+    for vm in zone.vms:
+        if vm.id not in behind and not (
+            in_force(service["role"], vm, wanted) and vm.attributes.get(attributes.READY) == settings.YES
+        ):
+            said = vm.attributes.get(attributes.ERROR) or "not in force yet"
+            yield Change(name, step, WAIT, f"VM {vm.id}", "until it runs with its settings", said, "ready")
+
+
+def _unnumbered(name: str, step: str, service: Mapping[str, t.Any], zone: Zone) -> Iterator[Change]:
+    """Return the change for VMs that hold no partition and know of none that is free."""
+    if step != SITES:
+        return
+    held = {vm.attributes.get(attributes.PARTITION, "") for vm in zone.vms}
+    for vm in zone.vms:
+        have = vm.attributes.get(settings.PARTITIONS, "")
+        try:
+            free = [number for number in settings.parse_numbers(have) if str(number) not in held]
+        except ValueError:
+            free = []
+        if not vm.attributes.get(attributes.PARTITION) and not free:
+            yield Change(name, step, SET, settings.PARTITIONS, f"VM {vm.id} holds none", have, service["partitions"])
+
+
+_REASONS = {
+    settings.ROUTES: "the zones' networks",
+    settings.EXTRA_SAN: "what the sites dial",
+    settings.SUPERLINK_ADDRESS: "what the sites dial",
+    settings.CA_CERTIFICATE: "the SuperLink's CA",
+}
+
+
+def shown_setting(name: str, value: str) -> str:
+    """Return a value for people; a certificate as the beginning of its fingerprint."""
+    if name != settings.CA_CERTIFICATE or not value:
+        return value
+    try:
+        return f"SHA-256 {hashlib.sha256(base64.b64decode(value, validate=True)).hexdigest()[:16]} of the PEM"
+    except (binascii.Error, ValueError):
+        return "no certificate"
+
+
+# -- gateways and nodes --------------------------------------------------------------------------------------------------
+
+
+def _gateways(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]:
+    for name, planned in plan["gateways"].items():
+        gateway = observed.gateways[name]
+        if gateway.unread or _taken(planned, gateway):
+            continue
+        if not gateway.federation and not gateway.stored:
+            # Nothing of the federation is there: one change stands for the dozen that make the tunnel's end.
+            yield Change(name, LINKS, CREATE, "tunnel", "there is none", "", planned["wireguard_gateway_address"])
+        else:
+            for difference in gateways.differences(planned, gateway, observed.gateways):
+                yield _of_gateway(name, difference, _reason(difference.subject))
+    for name, planned in plan["leaving"]["gateways"].items():
+        gateway = observed.gateways[name]
+        if not gateway.unread:
+            for difference in gateways.removals(planned, gateway):
+                yield _of_gateway(name, difference, "leaves the federation")
+
+
+def _of_gateway(name: str, difference: gateways.Difference, reason: str) -> Change:
+    return Change(name, LINKS, difference.kind, difference.subject, reason, difference.old, difference.new)
+
+
+# Which variable a gateway's difference follows from, where there is one.
+_GATEWAY_REASONS = {
+    "mtu": variables.UNDERLAY_MTU.name,
+    "port": variables.WIREGUARD_PORT.name,
+    "address": variables.OVERLAY.name,
+}
+
+
+def _reason(subject: str) -> str:
+    if subject.startswith("peer "):
+        return "the gateways of the federation"
+    return _GATEWAY_REASONS.get(subject, "")
+
+
+def _taken(planned: Mapping[str, t.Any], gateway: gateways.Gateway) -> bool:
+    """Tell whether the interface belongs to another federation, or to somebody else."""
+    return gateway.foreign or gateway.federation not in ("", planned["wireguard_gateway_federation"])
+
+
+def unknown_nodes(plan: Mapping[str, t.Any], observed: Observation) -> list[str]:
+    """Return the ids of the nodes that the SuperLink knows and no VM of the plan is.
+
+    None as long as a VM or a zone does not tell which node is its own.
+    """
+    coordinator = observed.zones.get(plan["superlink"]["zone"])
+    if coordinator is None or coordinator.superlink is None or not plan["zones"]:
+        return []
+    sites = [observed.zones[name] for name, entry in plan["zones"].items() if entry["role"] == "training_site"]
+    own = [vm.attributes.get(attributes.NODE_ID, "") for zone in sites for vm in zone.vms]
+    if any(zone.unread for zone in sites) or not all(own):
+        return []
+    told = attributes.parse_nodes(coordinator.superlink.attributes.get(attributes.NODES, ""))
+    return sorted(node for node in told if node not in own)
+
+
+def _nodes(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]:
+    unknown = unknown_nodes(plan, observed)
+    if unknown:
+        text = f"{len(unknown)} node(s): {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
+        yield Change(plan["superlink"]["zone"], NODES, REMOVE, "SuperNodes", "no VM of the federation is this node", text, "")
+
+
+# -- findings ------------------------------------------------------------------------------------------------------------
+
+
+def findings(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[Change]) -> list[Finding]:
+    """Return what stands in the way of the changes, and what of the federation is left over."""
+    told: list[Finding] = []
+    for name, entry in {**plan["zones"], **plan["leaving"]["zones"]}.items():
+        zone, service = observed.zones[name], entry["service"]
+        if zone.unread:
+            if zone.unread != NOT_IN_THIS_RUN:
+                told.append(Finding("zone.unread", name, CODES["zone.unread"].mend, zone.unread))
+            continue
+        if name in plan["zones"]:
+            for variable, number, asked in (
+                (variables.VM_TEMPLATE, zone.vm_template, service["vm_template"]),
+                (variables.NETWORK, zone.network, service["network"]),
+            ):
+                if number is None:
+                    what = "VM template" if variable is variables.VM_TEMPLATE else "virtual network"
+                    told.append(Finding("zone.object", name, variable.name, f"there is no {what} {asked!r} that its user may use"))
+    for name in (*plan["gateways"], *plan["leaving"]["gateways"]):
+        gateway = observed.gateways[name]
+        if gateway.unread and gateway.unread != NOT_IN_THIS_RUN:
+            told.append(Finding("gateway.unread", name, CODES["gateway.unread"].mend, gateway.unread))
+    told += _taken_or_left(plan, observed)
+    told += _unnumberable(plan, observed)
+    if not plan["run"]["allow_replace"]:
+        for change in found:
+            if change.kind == REPLACE:
+                text = f"{change.reason} {change.old} -> {change.new} needs new VMs, which this run may not make"
+                told.append(Finding("change.replace", change.host, variables.ALLOW_REPLACE.name, text))
+    return told
+
+
+def drift(found: Iterable[Change]) -> list[Finding]:
+    """Return a finding for every host that is not as planned."""
+    hosts = dict.fromkeys(change.host for change in real(found))
+    return [Finding("change.pending", host, CODES["change.pending"].mend, "a run would change it") for host in hosts]
+
+
+def _taken_or_left(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Finding]:
+    """Yield the gateways whose interface is somebody else's, and what the hub and the SuperLink know of sites that are gone."""
+    for name, planned in plan["gateways"].items():
+        gateway = observed.gateways[name]
+        if gateway.unread:
+            continue
+        if _taken(planned, gateway):
+            interface = planned["wireguard_gateway_interface"]
+            owner = f"the federation {gateway.federation!r}" if gateway.federation else "somebody else"
+            yield Finding(
+                "gateway.taken", name, variables.WIREGUARD_INTERFACE.name, f"{interface} on this gateway belongs to {owner}"
+            )
+        elif planned["wireguard_gateway_role"] == "hub":
+            known = {*plan["gateways"], *plan["leaving"]["gateways"]}
+            for peer, networks in gateway.peers:
+                if peer not in known and not any(_same_peer(networks, entry) for entry in planned["wireguard_gateway_peers"]):
+                    text = f"its peer {peer} ({', '.join(networks)}) is no gateway of the inventory; a run takes it off"
+                    yield Finding("site.orphan", name, "remove_site.yml", text)
+
+
+def _same_peer(networks: Iterable[str], planned: Mapping[str, t.Any]) -> bool:
+    """Tell whether a peer is a planned one under another name."""
+    return set(networks) == set(planned["allowed_ips"])
+
+
+def _unnumberable(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Finding]:
+    """Yield the sites whose new SuperNodes cannot be numbered: another site's numbers could not be read."""
+    unread = [
+        name
+        for name, entry in plan["zones"].items()
+        if entry["role"] == "training_site" and observed.zones[name].unread and not entry["pinned"]
+    ]
+    for name, entry in plan["zones"].items():
+        if entry["fresh"] and not entry["pinned"] and unread and not observed.zones[name].unread:
+            text = f"{', '.join(unread)} could not be read, so it is not known which partition numbers are free"
+            yield Finding("partition.unknown", name, variables.PARTITION_OFFSET.name, text)
