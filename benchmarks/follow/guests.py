@@ -23,6 +23,8 @@ from lab.zone.server import Zone
 log = logging.getLogger("fleet.guests")
 TURN_S = 0.2
 FIRST_NODE = 10**18  # as long as Flower's own
+# What older revisions, which benchmarks run beside this one, write: the site's first partition, its VMs count on from there.
+OLDER_PARTITIONS = "FL_PARTITION_OFFSET"
 
 
 @dataclass
@@ -49,6 +51,9 @@ class Guest:
 
     def __init__(self, machine: Machine, superlink: SuperLink) -> None:
         self.context = context.parse_shell(machine.context["context.sh"].decode())
+        if OLDER_PARTITIONS in self.context:
+            first = int(self.context[OLDER_PARTITIONS])
+            self.context.setdefault(settings.PARTITIONS, f"{first}-{first + 999}")
         gate = context.gate(self.context, machine.context["token.txt"].decode().strip())
         if gate is None:
             raise ValueError(f"{machine.name} has no OneGate")
