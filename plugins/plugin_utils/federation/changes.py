@@ -171,13 +171,18 @@ def _first(value: t.Any) -> Mapping[str, t.Any]:
 
 
 def _carried(plan: Mapping[str, t.Any], coordinator: Zone) -> Mapping[str, str]:
-    """Return what the sites are to have of the SuperLink's attributes, by attribute; empty values are not known yet."""
+    """Return what the sites are to have of the SuperLink's attributes, by attribute; empty values are not known yet.
+
+    Nothing where the coordinator was not read: then nobody knows.
+    """
+    if coordinator.unread:
+        return {}
     vm = coordinator.superlink
     wanted = {attribute for entry in plan["zones"].values() for attribute in entry["service"]["from_superlink"].values()}
     anew = coordinator.absent or any(
         change.kind == REPLACE
         for name, entry in plan["zones"].items()
-        if entry["role"] == "coordinator" and not coordinator.unread
+        if entry["role"] == "coordinator"
         for change in _replaced(name, COORDINATOR, entry, coordinator)
     )
     return {attribute: "" if anew or vm is None else vm.attributes.get(attribute, "") for attribute in wanted}
@@ -189,9 +194,10 @@ def wanted_settings(service: Mapping[str, t.Any], carried: Mapping[str, str]) ->
     return {**service["live"], **{name: value for name, value in from_superlink.items() if value}}
 
 
-def in_force(role: str, vm: Vm, wanted: Mapping[str, str]) -> bool:
-    """Tell whether a VM says that it runs with these settings."""
-    return vm.attributes.get(attributes.SETTINGS_DIGEST) == settings.digest(role, wanted)
+def expected_digest(service: Mapping[str, t.Any], carried: Mapping[str, str], vm: Vm) -> str:
+    """Return the digest that a VM of a service shows once its settings are in force; what is not known yet is taken from the VM."""
+    own = {name: vm.attributes.get(name, "") for name in service["from_superlink"]}
+    return settings.digest(service["role"], {**own, **wanted_settings(service, carried)})
 
 
 def _settings(name: str, step: str, service: Mapping[str, t.Any], zone: Zone, carried: Mapping[str, str]) -> Iterator[Change]:
@@ -220,9 +226,8 @@ def _settings(name: str, step: str, service: Mapping[str, t.Any], zone: Zone, ca
             )
     yield from _unnumbered(name, step, service, zone)
     for vm in zone.vms:
-        if vm.id not in behind and not (
-            in_force(service["role"], vm, wanted) and vm.attributes.get(attributes.READY) == settings.YES
-        ):
+        in_force = vm.attributes.get(attributes.SETTINGS_DIGEST) == expected_digest(service, carried, vm)
+        if vm.id not in behind and not (in_force and vm.attributes.get(attributes.READY) == settings.YES):
             said = vm.attributes.get(attributes.ERROR) or "not in force yet"
             yield Change(name, step, WAIT, f"VM {vm.id}", "until it runs with its settings", said, "ready")
 
@@ -266,7 +271,7 @@ def shown_setting(name: str, value: str) -> str:
 def _gateways(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]:
     for name, planned in plan["gateways"].items():
         gateway = observed.gateways[name]
-        if gateway.unread or _taken(planned, gateway):
+        if gateway.unread or gateways.conflicts(planned, gateway):
             continue
         if not gateway.federation and not gateway.stored:
             # Nothing of the federation is there: one change stands for the dozen that make the tunnel's end.
@@ -297,11 +302,6 @@ def _reason(subject: str) -> str:
     if subject.startswith("peer "):
         return "the gateways of the federation"
     return _GATEWAY_REASONS.get(subject, "")
-
-
-def _taken(planned: Mapping[str, t.Any], gateway: gateways.Gateway) -> bool:
-    """Tell whether the interface belongs to another federation, or to somebody else."""
-    return gateway.foreign or gateway.federation not in ("", planned["wireguard_gateway_federation"])
 
 
 def unknown_nodes(plan: Mapping[str, t.Any], observed: Observation) -> list[str]:
@@ -345,7 +345,7 @@ def findings(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[C
         zone, service = observed.zones[name], entry["service"]
         if zone.unread:
             if zone.unread != NOT_IN_THIS_RUN:
-                told.append(Finding("zone.unread", name, CODES["zone.unread"].mend, zone.unread))
+                told.append(Finding(zone.code, name, CODES[zone.code].mend, zone.unread))
             continue
         if name in plan["zones"]:
             for variable, number, asked in (
@@ -358,7 +358,7 @@ def findings(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[C
     for name in (*plan["gateways"], *plan["leaving"]["gateways"]):
         gateway = observed.gateways[name]
         if gateway.unread and gateway.unread != NOT_IN_THIS_RUN:
-            told.append(Finding("gateway.unread", name, CODES["gateway.unread"].mend, gateway.unread))
+            told.append(Finding(gateway.code, name, CODES[gateway.code].mend, gateway.unread))
     told += _taken_or_left(plan, observed)
     told += _unnumberable(plan, observed)
     if not plan["run"]["allow_replace"]:
@@ -381,13 +381,9 @@ def _taken_or_left(plan: Mapping[str, t.Any], observed: Observation) -> Iterator
         gateway = observed.gateways[name]
         if gateway.unread:
             continue
-        if _taken(planned, gateway):
-            interface = planned["wireguard_gateway_interface"]
-            owner = f"the federation {gateway.federation!r}" if gateway.federation else "somebody else"
-            yield Finding(
-                "gateway.taken", name, variables.WIREGUARD_INTERFACE.name, f"{interface} on this gateway belongs to {owner}"
-            )
-        elif planned["wireguard_gateway_role"] == "hub":
+        conflicts = gateways.conflicts(planned, gateway)
+        yield from (Finding("gateway.taken", name, variables.WIREGUARD_INTERFACE.name, text) for text in conflicts)
+        if planned["wireguard_gateway_role"] == "hub" and not conflicts:
             known = {*plan["gateways"], *plan["leaving"]["gateways"]}
             for peer, networks in gateway.peers:
                 if peer not in known and not any(_same_peer(networks, entry) for entry in planned["wireguard_gateway_peers"]):
@@ -402,11 +398,7 @@ def _same_peer(networks: Iterable[str], planned: Mapping[str, t.Any]) -> bool:
 
 def _unnumberable(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Finding]:
     """Yield the sites whose new SuperNodes cannot be numbered: another site's numbers could not be read."""
-    unread = [
-        name
-        for name, entry in plan["zones"].items()
-        if entry["role"] == "training_site" and observed.zones[name].unread and not entry["pinned"]
-    ]
+    unread = [name for name, entry in plan["zones"].items() if entry["role"] == "training_site" and observed.zones[name].unread]
     for name, entry in plan["zones"].items():
         if entry["fresh"] and not entry["pinned"] and unread and not observed.zones[name].unread:
             text = f"{', '.join(unread)} could not be read, so it is not known which partition numbers are free"

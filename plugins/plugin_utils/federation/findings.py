@@ -255,6 +255,17 @@ KINDS: Mapping[str, str] = {
     "locked": "run.locked",
 }
 
+# What a host that could not be read is told under; every check of it fails for the same reason.
+UNREAD = (
+    "zone.unread",
+    "zone.unreachable",
+    "zone.tls",
+    "zone.credentials",
+    "zone.rights",
+    "gateway.unread",
+    "gateway.unreachable",
+)
+
 
 @dataclass(frozen=True)
 class Finding:
