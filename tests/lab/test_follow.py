@@ -42,6 +42,7 @@ FULL, TWO = variant(), variant(without="c")
 @pytest.fixture(scope="module")
 def follow(lab, tmp_path_factory):
     BEFORE.update(traces(NAME))
+    lab.lab("image")
     lab.lab("down")
     lab.lab("up", *(f"--version={site}={version}" for site, version in VERSIONS.items()))
     yield Follow(lab, tmp_path_factory.mktemp("follow"))

@@ -34,6 +34,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def follow(lab, tmp_path_factory):
+    lab.lab("image")
     lab.lab("down")
     lab.lab("up")
     instance = Follow(lab, tmp_path_factory.mktemp("killed"))
