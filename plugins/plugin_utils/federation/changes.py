@@ -41,13 +41,21 @@ class Effect:
 
 
 NO_EFFECT = Effect()
-# Upper bounds; benchmarks/follow measures them.
+# Upper bounds; benchmarks/follow measures them. EFFECTS has them all, for people.
 SUPERLINK_RESTART = Effect("the SuperLink; its SuperNodes come back by themselves", 30, training=True)
 SUPERNODE_RESTART = Effect("the site's SuperNodes", 30, training=True)
 SUPERLINK_REPLACED = Effect("the SuperLink, until its new VM serves", 600, training=True)
 SUPERNODE_REPLACED = Effect("one SuperNode after the other", 600, training=True)
 SUPERLINK_GOES = Effect("the SuperLink", training=True)
 SUPERNODES_GO = Effect("the SuperNodes that go", training=True)
+EFFECTS = (
+    (f"`{RESTART}` of a setting of the coordinator", SUPERLINK_RESTART),
+    (f"`{RESTART}` of a setting of a training site", SUPERNODE_RESTART),
+    (f"`{REPLACE}` at the coordinator", SUPERLINK_REPLACED),
+    (f"`{REPLACE}` at a training site", SUPERNODE_REPLACED),
+    (f"`{SCALE}` down, `{REMOVE}` of a training site's service", SUPERNODES_GO),
+    (f"`{REMOVE}` of the coordinator's service", SUPERLINK_GOES),
+)
 
 
 @dataclass(frozen=True)
@@ -404,3 +412,12 @@ def _unnumberable(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[
         if entry["fresh"] and not entry["pinned"] and unread and not observed.zones[name].unread:
             text = f"{', '.join(unread)} could not be read, so it is not known which partition numbers are free"
             yield Finding("partition.unknown", name, variables.PARTITION_OFFSET.name, text)
+
+
+def reference() -> str:
+    """Return the effects as a Markdown table; it stands in docs/changes.md."""
+    lines = ["| change | stops | for at most | hits a training |", "|---|---|---|---|"]
+    for change, effect in EFFECTS:
+        how_long = f"{effect.seconds} s" if effect.seconds else "good"
+        lines.append(f"| {change} | {effect.stops} | {how_long} | {'yes' if effect.training else 'no'} |")
+    return "\n".join(lines) + "\n"

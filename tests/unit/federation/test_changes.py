@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 
 import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes
@@ -34,7 +35,7 @@ from ansible_collections.oneflower.federation.plugins.plugin_utils.federation.ch
 from tests.unit.federation import as_planned
 from tests.unit.federation.as_planned import planned, run_with, vm
 from tests.unit.federation.certificates_of_tests import NOW, OTHER_CA, OTHER_LEAF
-from tests.unit.federation.test_plan import GROUPS, HOSTS, changed, zone
+from tests.unit.federation.test_plan import GROUPS, HOSTS, ROOT, changed, zone
 
 PLAN = plan.make_plan(GROUPS, HOSTS)
 
@@ -641,3 +642,14 @@ def test_any_scaling_moves_nobody(seed):
     assert {change.kind for change in made} <= {SCALE, SET}
     after = planned(found, groups, hosts)
     assert as_planned.found_changes(after, as_planned.results(after)) == []
+
+
+# -- what the page says --------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_has_every_kind_step_and_effect():
+    page = (ROOT / "docs" / "changes.md").read_text()
+    assert re.findall(r"^\| `([a-z]+)` \|", page, flags=re.MULTILINE) == list(changes.KINDS)
+    assert f"`{'`, `'.join(changes.STEPS)}`" in page
+    known = {effect for effect in vars(changes).values() if isinstance(effect, changes.Effect)} - {NO_EFFECT}
+    assert known == {effect for _change, effect in changes.EFFECTS}
