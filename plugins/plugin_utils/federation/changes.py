@@ -338,6 +338,14 @@ def _nodes(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]
     if unknown:
         text = f"{len(unknown)} node(s): {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
         yield Change(plan["superlink"]["zone"], NODES, REMOVE, "SuperNodes", "no VM of the federation is this node", text, "")
+    coordinator = observed.zones.get(plan["superlink"]["zone"])
+    going = sum(
+        max(0, len(zone.vms) - entry["service"]["cardinality"])
+        for name, entry in plan["zones"].items()
+        if entry["role"] == "training_site" and not (zone := observed.zones[name]).unread
+    )
+    if going and coordinator is not None and coordinator.superlink is not None:
+        yield Change(plan["superlink"]["zone"], NODES, REMOVE, "SuperNodes", "their VMs go", f"{going} node(s)", "")
 
 
 # -- findings ------------------------------------------------------------------------------------------------------------
