@@ -64,10 +64,11 @@ class ActionModule(ActionBase):
                 show(line)
             for line in report.finding_lines(told):
                 show(line, color="red")
-        # What a first look has warned of is gone from the second, and still worth telling.
-        earlier = (findings.from_result(entry) for entry in given.get("federation_changes", {}).get("findings", ()))
-        told = report.unique([*(entry for entry in earlier if not entry.is_error), *told])
-        may_apply = arguments["apply"] and not refused
+        # What a first look has warned of is gone from the second, and still worth telling. A run that was refused then stays so.
+        earlier = [findings.from_result(entry) for entry in given.get("federation_changes", {}).get("findings", ())]
+        stale = [entry for entry in earlier if entry.code == "plan.stale"]
+        told = report.unique([*stale, *(entry for entry in earlier if not entry.is_error), *told])
+        may_apply = arguments["apply"] and not refused and not stale
         result.update(
             changed=False, plan=made, changes=_summary(made, observed, found, told, written["digest"], may_apply=may_apply)
         )

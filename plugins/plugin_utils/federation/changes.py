@@ -18,7 +18,11 @@ from dataclasses import asdict, dataclass
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, settings
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.bodies import comparable
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.states import FAILED_STATES, GOING_STATES
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.states import (
+    FAILED_STATES,
+    GOING_STATES,
+    STEADY_STATES,
+)
 
 from . import gateways, services, variables
 from .findings import CODES, Finding
@@ -41,13 +45,23 @@ class Effect:
 
 
 NO_EFFECT = Effect()
-# Upper bounds; benchmarks/follow measures them.
+# Upper bounds; benchmarks/follow measures them. EFFECTS has them all, for people.
 SUPERLINK_RESTART = Effect("the SuperLink; its SuperNodes come back by themselves", 30, training=True)
 SUPERNODE_RESTART = Effect("the site's SuperNodes", 30, training=True)
 SUPERLINK_REPLACED = Effect("the SuperLink, until its new VM serves", 600, training=True)
 SUPERNODE_REPLACED = Effect("one SuperNode after the other", 600, training=True)
 SUPERLINK_GOES = Effect("the SuperLink", training=True)
 SUPERNODES_GO = Effect("the SuperNodes that go", training=True)
+SITE_CUT_OFF = Effect("what the site's SuperNodes and the SuperLink tell each other", training=True)
+EFFECTS = (
+    (f"`{RESTART}` of a setting of the coordinator", SUPERLINK_RESTART),
+    (f"`{RESTART}` of a setting of a training site", SUPERNODE_RESTART),
+    (f"`{REPLACE}` at the coordinator", SUPERLINK_REPLACED),
+    (f"`{REPLACE}` at a training site", SUPERNODE_REPLACED),
+    (f"`{SCALE}` down, `{REMOVE}` of a training site's service", SUPERNODES_GO),
+    (f"`{REMOVE}` of the coordinator's service", SUPERLINK_GOES),
+    (f"`{REMOVE}` of a site's tunnel, or of its peer at the hub", SITE_CUT_OFF),
+)
 
 
 @dataclass(frozen=True)
@@ -113,13 +127,17 @@ def _zones(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]
             continue
         if zone.state in (*FAILED_STATES, *GOING_STATES):
             yield Change(name, step, RESTART, "service", zone.failure or "is not RUNNING", zone.state, "RUNNING")
+        elif zone.state not in STEADY_STATES:
+            yield Change(name, step, WAIT, "service", zone.failure or "until it is RUNNING", zone.state, "RUNNING")
         replaced = list(_replaced(name, step, entry, zone))
         yield from replaced
         if replaced:
             continue
         if template := _template(service, zone):
             yield Change(name, step, SET, "service template", "for new services", "", template)
-        if len(zone.vms) != service["cardinality"]:
+        # OneFlow is making its VMs, or taking them away.
+        under_way = zone.state not in (*STEADY_STATES, "WARNING") and zone.cardinality == service["cardinality"]
+        if len(zone.vms) != service["cardinality"] and not under_way:
             yield _scaled(name, step, service, zone)
         yield from _settings(name, step, service, zone, carried)
 
@@ -226,9 +244,10 @@ def _settings(name: str, step: str, service: Mapping[str, t.Any], zone: Zone, ca
             )
     yield from _unnumbered(name, step, service, zone)
     for vm in zone.vms:
-        in_force = vm.attributes.get(attributes.SETTINGS_DIGEST) == expected_digest(service, carried, vm)
+        stands = vm.state not in ("", "RUNNING")
+        in_force = not stands and vm.attributes.get(attributes.SETTINGS_DIGEST) == expected_digest(service, carried, vm)
         if vm.id not in behind and not (in_force and vm.attributes.get(attributes.READY) == settings.YES):
-            said = vm.attributes.get(attributes.ERROR) or "not in force yet"
+            said = vm.state if stands else vm.attributes.get(attributes.ERROR) or "not in force yet"
             yield Change(name, step, WAIT, f"VM {vm.id}", "until it runs with its settings", said, "ready")
 
 
@@ -287,7 +306,9 @@ def _gateways(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Chan
 
 
 def _of_gateway(name: str, difference: gateways.Difference, reason: str) -> Change:
-    return Change(name, LINKS, difference.kind, difference.subject, reason, difference.old, difference.new)
+    cuts = difference.kind == REMOVE and (difference.subject == "interface" or difference.subject.startswith("peer "))
+    effect = SITE_CUT_OFF if cuts else NO_EFFECT
+    return Change(name, LINKS, difference.kind, difference.subject, reason, difference.old, difference.new, effect)
 
 
 # Which variable a gateway's difference follows from, where there is one.
@@ -347,14 +368,16 @@ def findings(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[C
             if zone.unread != NOT_IN_THIS_RUN:
                 told.append(Finding(zone.code, name, CODES[zone.code].mend, zone.unread))
             continue
+        if "template" in zone.faults:
+            told.append(Finding("zone.object", name, "", zone.faults["template"]))
         if name in plan["zones"]:
-            for variable, number, asked in (
-                (variables.VM_TEMPLATE, zone.vm_template, service["vm_template"]),
-                (variables.NETWORK, zone.network, service["network"]),
+            for variable, option, number, what in (
+                (variables.VM_TEMPLATE, "vm_template", zone.vm_template, "VM template"),
+                (variables.NETWORK, "network", zone.network, "virtual network"),
             ):
                 if number is None:
-                    what = "VM template" if variable is variables.VM_TEMPLATE else "virtual network"
-                    told.append(Finding("zone.object", name, variable.name, f"there is no {what} {asked!r} that its user may use"))
+                    text = zone.faults.get(option) or f"there is no {what} {service[option]!r} that its user may use"
+                    told.append(Finding("zone.object", name, variable.name, text))
     for name in (*plan["gateways"], *plan["leaving"]["gateways"]):
         gateway = observed.gateways[name]
         if gateway.unread and gateway.unread != NOT_IN_THIS_RUN:
@@ -403,3 +426,12 @@ def _unnumberable(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[
         if entry["fresh"] and not entry["pinned"] and unread and not observed.zones[name].unread:
             text = f"{', '.join(unread)} could not be read, so it is not known which partition numbers are free"
             yield Finding("partition.unknown", name, variables.PARTITION_OFFSET.name, text)
+
+
+def reference() -> str:
+    """Return the effects as a Markdown table; it stands in docs/changes.md."""
+    lines = ["| change | stops | for at most | hits a training |", "|---|---|---|---|"]
+    for change, effect in EFFECTS:
+        how_long = f"{effect.seconds} s" if effect.seconds else "good"
+        lines.append(f"| {change} | {effect.stops} | {how_long} | {'yes' if effect.training else 'no'} |")
+    return "\n".join(lines) + "\n"

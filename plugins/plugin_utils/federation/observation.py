@@ -44,7 +44,8 @@ class Zone:
 
     `failure` is why a failed service failed. `inputs` and `contents` are what the role was made with, `vm_template` and `network`
     the ids that the zone has for the names of the plan (None: there is none). `template` is the service template's body, None where
-    there is none. `federations` are the names of all federations that have a service in the zone.
+    there is none. `federations` are the names of all federations that have a service in the zone, `faults` what is not there or
+    not unique, by option of federation_zone_info.
     """
 
     unread: str = ""
@@ -62,6 +63,7 @@ class Zone:
     vm_template: int | None = None
     network: int | None = None
     federations: tuple[str, ...] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_result(cls, result: Mapping[str, t.Any] | None) -> Zone:
@@ -77,6 +79,7 @@ class Zone:
             "vm_template": result.get("vm_template_id"),
             "network": result.get("network_id"),
             "federations": tuple(str(name) for name in result.get("federations") or ()),
+            "faults": {str(option): str(text) for option, text in (result.get("faults") or {}).items()},
         }
         if int(result.get("services_found") or 0) > 1:
             return cls(
