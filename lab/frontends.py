@@ -33,11 +33,12 @@ def credentials() -> Path:
 
 def configuration(site: Site) -> dict:
     """Return the configuration file of lab.zone, as a dictionary."""
+    hub = site is topology.HUB
     return {
         "name": site.zone,
         "zone_id": site.zone_id,
-        "role": "master" if site is topology.HUB else "slave",
-        "master": None if site is topology.HUB else topology.HUB.endpoint,
+        "role": "master" if hub else "slave",
+        "master": None if hub else topology.HUB.endpoint,
         "endpoint": site.endpoint,
         "auth_file": str(credentials()),
         "database": str(folder(site) / "one.db"),
@@ -57,7 +58,17 @@ def configuration(site: Site) -> dict:
                     "gateway": "",
                 }
             ],
-            "vm_templates": [{"name": "flower-appliance", "image": "flower-appliance", "cpu": 1, "memory": 1024}],
+            # The coordinator's VM keeps its state on a disk of its own.
+            "images": [{"name": "flower-state", "size": 1024}] if hub else [],
+            "vm_templates": [
+                {
+                    "name": "flower-appliance",
+                    "image": "flower-appliance",
+                    "disks": {"vdb": "flower-state"} if hub else {},
+                    "cpu": 1,
+                    "memory": 1024,
+                }
+            ],
         },
     }
 

@@ -67,7 +67,7 @@ class ActionModule(ActionBase):
         # What a first look has warned of is gone from the second, and still worth telling.
         earlier = (findings.from_result(entry) for entry in given.get("federation_changes", {}).get("findings", ()))
         told = report.unique([*(entry for entry in earlier if not entry.is_error), *told])
-        may_apply = arguments["apply"] and not refused
+        may_apply = arguments["apply"] and not refused and not changes.refuses_all(made, told)
         result.update(
             changed=False, plan=made, changes=_summary(made, observed, found, told, written["digest"], may_apply=may_apply)
         )
@@ -111,8 +111,8 @@ def _summary(
             for step in changes.STEPS
         },
         "blocked": blocked,
-        "replaced": sorted({change.host for change in found if change.kind == changes.REPLACE and change.host not in blocked}),
-        "stops_training": any(change.effect.training and change.host not in blocked for change in found),
+        "replaced": [host for host in changes.replaced(made, observed, found) if host not in blocked],
+        "stops_training": may_apply and any(change.effect.training and change.host not in blocked for change in found),
         "runs_active": sum(zone.runs_active for zone in observed.zones.values()),
         "forget": changes.unknown_nodes(made, observed),
         "errors": {

@@ -111,6 +111,8 @@ def _zone(zone: Zone) -> Iterator[tuple[str, str]]:
                 yield f"VM {vm.id} {name}", shown_setting(name, vm.attributes[name])
     if zone.superlink is not None and (ca := zone.superlink.attributes.get(attributes.CA_CERTIFICATE)):
         yield attributes.CA_CERTIFICATE, shown_setting(settings.CA_CERTIFICATE, ca)
+    if zone.superlink is not None and (state := zone.superlink.attributes.get(attributes.STATE)):
+        yield attributes.STATE, state
 
 
 # What a gateway tells that moves by itself.

@@ -130,10 +130,8 @@ def _prepare(device: Path) -> None:
     signatures = _run("wipefs", "-n", "--noheadings", "-O", "TYPE,LABEL", str(device)).stdout.split()
     if probe.returncode != 2 or signatures:
         holds = found.get("TYPE") or found.get("PTTYPE") or ", ".join(signatures) or "something"
-        raise Unusable(
-            f"{device} holds {holds}{' ' + repr(found['LABEL']) if found.get('LABEL') else ''} and is left alone; an empty disk is needed,"
-            f" or one labelled {LABEL}"
-        )
+        label = f" {found['LABEL']!r}" if found.get("LABEL") else ""
+        raise Unusable(f"{device} holds {holds}{label} and is left alone; an empty disk is needed, or one with the label {LABEL}")
     _run("mkfs.ext4", "-q", "-F", "-L", LABEL, str(device))
 
 
