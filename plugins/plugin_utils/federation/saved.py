@@ -124,6 +124,8 @@ def _zone(zone: Zone) -> Iterator[tuple[str, str]]:
     if zone.superlink is not None and attributes.NODES in zone.superlink.attributes:
         # Whether a node is online moves by itself.
         yield attributes.NODES, attributes.format_node_ids(attributes.parse_nodes(zone.superlink.attributes[attributes.NODES]))
+    if zone.superlink is not None and (state := zone.superlink.attributes.get(attributes.STATE)):
+        yield attributes.STATE, state
 
 
 # What a gateway tells that moves by itself.
