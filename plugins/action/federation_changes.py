@@ -111,6 +111,14 @@ def _summary(
             for step in changes.STEPS
         },
         "blocked": blocked,
+        "replaced": sorted(
+            {change.host for change in found if change.kind == changes.REPLACE and change.host not in blocked} if may_apply else ()
+        ),
+        "handovers": {
+            change.host: changes.handovers(change.host, made["zones"][change.host], observed.zones[change.host])
+            for change in found
+            if change.step == changes.REPLACEMENTS
+        },
         "stops_training": any(change.effect.training and change.host not in blocked for change in found),
         "runs_active": sum(zone.runs_active for zone in observed.zones.values()),
         "forget": changes.unknown_nodes(made, observed),
