@@ -81,7 +81,8 @@ changes:
       type: list
       elements: str
     handovers:
-      description: By site, the services between which its VMs move when they are made anew, each C(source) and C(target).
+      description: By site, the services between which its VMs move when they are made anew, each the id C(source) and the
+        name C(target).
       type: dict
     findings:
       description: What stands in the way, and what is left over of other sites.

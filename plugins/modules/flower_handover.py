@@ -15,7 +15,8 @@ description:
     nobody holds. The next one goes when the new one works with the settings. So never more than one of O(supernodes) is missing.
     At the end O(source) is gone, and O(target) is called O(name).
   - A task that was ended on its way is taken up by the next one. Where O(source) is gone and O(target) is called O(name), or where
-    there is neither, nothing is done.
+    there is neither, nothing is done. Whether VMs have to be replaced is for others to judge, see
+    M(oneflower.federation.federation_changes).
 author:
   - oneflower.federation contributors (@oneflower)
 extends_documentation_fragment:
@@ -24,15 +25,14 @@ extends_documentation_fragment:
   - oneflower.federation.attributes.state
 options:
   source:
-    description: Name of the service that is to go.
-    type: str
-    required: true
+    description: Id of the service that is to go; not given where it is gone.
+    type: int
   target:
     description: Name of the service that takes over. It is made where there is none.
     type: str
     required: true
   name:
-    description: What the service is called in the end, either as O(source) or as O(target) is now.
+    description: What O(target) is called in the end.
     type: str
     required: true
   template_name:
@@ -72,7 +72,7 @@ EXAMPLES = r"""
 - name: Replace the SuperNodes of a site by those of the new service template
   oneflower.federation.flower_handover:
     endpoint: https://one-b.example.org:2633/RPC2
-    source: demo training site
+    source: 12
     target: demo training site next
     name: demo training site
     template_name: demo training site

@@ -113,9 +113,9 @@ def made_of(run, name, target, note) -> None:
     run("oneflow_template", name=name("s"), template={"ready_status_gate": True, "roles": [role]})
 
 
-def options(name, **more):
+def options(name, source, **more):
     return {
-        "source": name("s"),
+        "source": source["id"],
         "target": name("s next"),
         "name": name("s"),
         "template_name": name("s"),
@@ -144,8 +144,9 @@ WHOLE = [("second", "0"), ("second", "1"), ("second", "4")]
 
 def test_one_at_a_time_with_the_numbers_that_became_free(run, twice, oned, name, site, appliances):
     appliances.seen.clear()
-    done = twice("flower_handover", **options(name))
-    assert done["made"] == 3 and done["diff"] == {"before": {name("s"): ["0", "1", "4"]}, "after": {name("s"): ["0", "1", "4"]}} or True
+    done = twice("flower_handover", **options(name, site))
+    whole = {name("s"): ["0", "1", "4"]}
+    assert done["made"] == 3 and done["diff"] == {"before": whole, "after": whole}
     assert there(run, oned, name) == {name("s"): WHOLE}
     appliances.check(2)
     after = run("oneflow_service_info", name=name("s"))["services"][0]
@@ -157,14 +158,14 @@ def test_one_at_a_time_with_the_numbers_that_became_free(run, twice, oned, name,
 @pytest.mark.parametrize(("supernodes", "numbers", "at_least"), [(1, "0", 0), (2, "0-1", 1), (4, "0-1,4-5", 3)])
 def test_the_site_gets_the_number_of_vms_that_it_is_to_have(run, oned, name, site, appliances, supernodes, numbers, at_least):
     appliances.seen.clear()
-    run("flower_handover", **options(name, supernodes=supernodes, partitions=numbers))
+    run("flower_handover", **options(name, site, supernodes=supernodes, partitions=numbers))
     wanted = [("second", str(number)) for number in settings.parse_numbers(numbers)]
     assert there(run, oned, name) == {name("s"): wanted}
     appliances.check(min(at_least, 2))
 
 
 def test_a_pin_moves_every_number(run, oned, name, site, appliances):
-    run("flower_handover", **options(name, partitions="1-3"))
+    run("flower_handover", **options(name, site, partitions="1-3"))
     assert there(run, oned, name) == {name("s"): [("second", "1"), ("second", "2"), ("second", "3")]}
     appliances.check(0)
 
@@ -189,14 +190,14 @@ def test_a_killed_run_is_finished_by_the_next(run, oned, name, site, appliances,
     with monkeypatch.context() as patch:
         killed_at(patch, number)
         try:
-            run("flower_handover", **options(name))
+            run("flower_handover", **options(name, site))
         except Killed:
             pass
         else:
             assert number > 9, "there are at least that many writing calls"
-    run("flower_handover", **options(name))
+    run("flower_handover", **options(name, site))
     assert there(run, oned, name) == {name("s"): WHOLE}
-    assert run("flower_handover", **options(name))["changed"] is False
+    assert run("flower_handover", **options(name, site))["changed"] is False
     appliances.check(2)
 
 
@@ -206,9 +207,10 @@ def test_it_goes_back_where_the_successor_is_not_wanted_any_more(run, oned, name
     appliances.seen.clear()
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_at(patch, number)
-        run("flower_handover", **options(name))
+        run("flower_handover", **options(name, site))
     made_of(run, name, target, "first")
-    run("flower_handover", **options(name, source=name("s next"), target=name("s")))
+    (wrong,) = run("oneflow_service_info", name=name("s next"))["services"]
+    run("flower_handover", **options(name, wrong, target=name("s")))
     found = there(run, oned, name)
     assert list(found) == [name("s")] and [partition for _note, partition in found[name("s")]] == ["0", "1", "4"]
     assert {note for note, _partition in found[name("s")]} == {"first"}
@@ -217,29 +219,31 @@ def test_it_goes_back_where_the_successor_is_not_wanted_any_more(run, oned, name
 
 def test_a_successor_that_never_works_stops_it_and_the_rest_of_the_site_goes_on(run, name, site, appliances):
     appliances.broken = True
-    late = run("flower_handover", **options(name, wait_timeout=3), fails=True)
+    late = run("flower_handover", **options(name, site, wait_timeout=3), fails=True)
     assert late["error"]["kind"] == "timeout" and late["changed"] is True
     assert len(run("oneflow_service_info", name=name("s"))["services"][0]["roles"][0]["nodes"]) == 2
     appliances.broken = False
-    run("flower_handover", **options(name))
+    run("flower_handover", **options(name, site))
 
 
 def test_nothing_is_made_where_there_is_nothing(run, name):
-    done = run("flower_handover", **options(name))
+    done = run("flower_handover", **options(name, {"id": None}))
     assert done["changed"] is False and done["made"] == 0 and done["diff"] == {"before": {}, "after": {}}
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"target": "s"}, "two services"),
-        ({"name": "other"}, "source or target"),
         ({"supernodes": 0}, "1 or more"),
         ({"supernodes": 4}, "too few"),
         ({"values": {}}, "is mandatory"),
     ],
 )
 def test_what_is_refused_before_anything_is_read(run, name, wrong, says):
-    given = {key: name(value) if isinstance(value, str) else value for key, value in wrong.items()}
-    refused = run("flower_handover", **options(name, **given), fails=True)
+    refused = run("flower_handover", **options(name, {"id": None}, **wrong), fails=True)
     assert refused["error"]["kind"] == "invalid_request" and says in refused["msg"]
+
+
+def test_a_service_does_not_take_over_from_itself(run, name, site):
+    refused = run("flower_handover", **options(name, site, target=name("s")), fails=True)
+    assert refused["error"]["kind"] == "invalid_request" and "source and target" in refused["msg"]

@@ -179,19 +179,18 @@ def _replaced(name: str, step: str, entry: Mapping[str, t.Any], part: Zone, zone
         yield Change(name, step, REPLACE, service["role"], variables.PARTITION_OFFSET.name, old, new, effect)
 
 
-def handovers(name: str, entry: Mapping[str, t.Any], zone: Zone) -> list[dict[str, str]]:
-    """Return how the VMs of a site get replaced: {source, target}, the names of the service that goes and of the one that stays.
+def handovers(name: str, entry: Mapping[str, t.Any], zone: Zone) -> list[dict[str, t.Any]]:
+    """Return how the VMs of a site get replaced: {source, target}, the id of the service that goes (None: it is gone), and the name
+    of the one that stays.
 
     The one that stays is as planned. Where neither is, because the inventory changed again on the way, the VMs first go back.
     """
-    service = entry["service"]
-    there = {service["name"]: zone.own if zone.successor else zone, service["successor"]: zone.successor}
-    outdated = [called for called, part in there.items() if part and any(_replaced(name, SITES, entry, part, zone))]
-    onward = {"source": service["name"], "target": service["successor"]}
-    back = {"source": service["successor"], "target": service["name"]}
-    if service["successor"] not in outdated:
+    service, own = entry["service"], zone.own if zone.successor else zone
+    onward = {"source": own.id if own else None, "target": service["successor"]}
+    if zone.successor is None or not any(_replaced(name, SITES, entry, zone.successor, zone)):
         return [onward]
-    return [back, onward] if service["name"] in outdated else [back]
+    back = {"source": zone.successor.id, "target": service["name"]}
+    return [back, onward] if own and any(_replaced(name, SITES, entry, own, zone)) else [back]
 
 
 def _first(value: t.Any) -> Mapping[str, t.Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, settings
 
 from .. import live_settings, services
+from ..answers import to_int
 from ..errors import InvalidRequest
 from ..handover import Add, End, Resize, Side, Step, Take, free_numbers, next_step
 from ..live_settings import FlowerVm
@@ -20,7 +21,7 @@ from ..waiting import failures_before
 from . import flower_settings, oneflow_service
 
 ARGUMENTS: dict[str, t.Any] = {
-    "source": {"type": "str", "required": True},
+    "source": {"type": "int"},
     "target": {"type": "str", "required": True},
     "name": {"type": "str", "required": True},
     "template_name": {"type": "str", "required": True},
@@ -39,31 +40,24 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     """Return {changed, made, diff}. Each step is decided from what is there, and waited for before the next one."""
     planned = settings.parse_numbers(_checked(params)["partitions"])
     work = _Handover(params, session, planned)
-    before = work.shown()
-    done = not before[params["source"]] and (params["target"] == params["name"] or not before[params["target"]])
+    source, target = work.read()
+    done = source is None and (target is None or target.service.name == params["name"])
+    before = _shown(source, target)
     after = before if done else {params["name"]: [str(number) for number in planned[: params["supernodes"]]]}
     made = 0
     if not session.check_mode and not done:
         made = work.carry_out()
-        after = work.shown()
+        after = _shown(*work.read())
     return {
         "changed": not done if session.check_mode else session.changed,
         "made": made,
-        "diff": {"before": _there(before), "after": _there(after)},
+        "diff": {"before": before, "after": after},
     }
-
-
-def _there(shown: t.Mapping[str, list[str]]) -> dict[str, list[str]]:
-    return {name: numbers for name, numbers in shown.items() if numbers}
 
 
 def _checked(params: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return the options. Raises InvalidRequest for what can be seen without a server."""
     faults = []
-    if params["source"] == params["target"]:
-        faults.append("source and target must be two services")
-    if params["name"] not in (params["source"], params["target"]):
-        faults.append("name must be that of source or target")
     if params["supernodes"] < 1:
         faults.append("supernodes must be 1 or more")
     values = live_settings.check(params["values"], params["partitions"])
@@ -103,30 +97,28 @@ class _Handover:
         self._session = session
         self._planned = planned
 
-    def _read(self) -> tuple[_Found | None, _Found | None]:
+    def read(self) -> tuple[_Found | None, _Found | None]:
+        """Return the service that goes and the one that stays, None for one that is not there."""
         documents = self._session.flow.services()
-        found: list[_Found | None] = []
-        for name in (self._params["source"], self._params["target"]):
-            document = services.by_name(documents, name, caller=self._session.username)
-            if document is None:
-                found.append(None)
-                continue
-            service = Service.from_document(document)
-            self._session.learn(service.body)
-            found.append(_Found(service, tuple(live_settings.read(self._session, service))))
-        return found[0], found[1]
+        alive = (document for document in documents if services.state_of(document) != "DONE")
+        goes = next((document for document in alive if to_int(document.get("ID")) == self._params["source"]), None)
+        stays = services.by_name(documents, self._params["target"], caller=self._session.username)
+        if goes is not None and goes is stays:
+            raise InvalidRequest(f"service {self._params['target']!r} cannot be source and target")
+        if goes is None and stays is None:  # it has its last name already
+            stays = services.by_name(documents, self._params["name"], caller=self._session.username)
+        return self._found(goes), self._found(stays)
 
-    def shown(self) -> dict[str, list[str]]:
-        """Return the partitions of each service's VMs, by name, for a diff."""
-        names = (self._params["source"], self._params["target"])
-        return {
-            name: sorted((machine.partition or "none" for machine in found.vms), key=lambda text: (len(text), text)) if found else []
-            for name, found in zip(names, self._read(), strict=True)
-        }
+    def _found(self, document: t.Mapping[str, t.Any] | None) -> _Found | None:
+        if document is None:
+            return None
+        service = Service.from_document(document)
+        self._session.learn(service.body)
+        return _Found(service, tuple(live_settings.read(self._session, service)))
 
     def carry_out(self) -> int:
         """Take step after step until the site is one service of the name that it is to have; return the number of new VMs."""
-        added, target_name = 0, self._params["target"]
+        added = 0
         while True:
             source, target = self._come_to_rest()
             sides = source.side if source else None, target.side if target else None
@@ -136,35 +128,35 @@ class _Handover:
             self._tell(step, source, target)
             self._take(step, source, target)
             added += isinstance(step, Add)
-        if target_name != self._params["name"]:
-            self._session.progress(f"{target_name} becomes {self._params['name']}")
-            self._service(target_name, new_name=self._params["name"], wait=False)
+        if target is not None and target.service.name != self._params["name"]:
+            self._session.progress(f"{target.service.name} becomes {self._params['name']}")
+            self._service(target.service.name, new_name=self._params["name"], wait=False)
         return added
 
     def _come_to_rest(self) -> tuple[_Found | None, _Found | None]:
         """Return both services as soon as all VMs of the one that stays work with the settings, and the other can be changed."""
-        source, target = self._read()
+        source, target = self.read()
         if target is not None:
             told = {str(machine.vm.id): text for machine in target.vms if (text := machine.vm.attributes.get(attributes.ERROR))}
             self._settings(target, source, wait=False)
             self._service(target.service.name, wait=True, complaints=told)
-            source, target = self._read()
+            source, target = self.read()
             if target is not None:
                 self._settings(target, source, wait=True)
-            source, target = self._read()
+            source, target = self.read()
         if source is not None and not source.side.going:
             # Those who go later go on with the federation until then.
             self._settings(source, target, wait=False)
             if source.service.state != "RUNNING":
-                self._service(source.service.name, wait=True)
-                source, target = self._read()
+                self._service(None, id=source.service.number, wait=True)
+                source, target = self.read()
         return source, target
 
     def _tell(self, step: Step, source: _Found | None, target: _Found | None) -> None:
         what = {
             Add: lambda: f"one more for {self._params['target']}",
-            Take: lambda: f"one less of {self._params['source']}",
-            End: lambda: f"{self._params['source']} goes",
+            Take: lambda: f"one less of service {self._params['source']}",
+            End: lambda: f"service {self._params['source']} goes",
             Resize: lambda: f"{self._params['target']} keeps {self._params['supernodes']}",
         }[type(step)]()
         there = ", ".join(found.summary() for found in (source, target) if found is not None)
@@ -179,15 +171,15 @@ class _Handover:
             # It waits for a number, which `_come_to_rest` gives to it.
             self._service(self._params["target"], count=step.count, wait=False)
         elif isinstance(step, Take):
-            self._service(self._params["source"], count=step.count, wait=True)
+            self._service(None, id=self._params["source"], count=step.count, wait=True)
         elif isinstance(step, Resize):
             self._service(self._params["target"], count=step.count, wait=True)
         else:
-            self._service(self._params["source"], state="absent", wait=True)
+            self._service(None, id=self._params["source"], state="absent", wait=True)
 
     def _service(
         self,
-        name: str,
+        name: str | None,
         *,
         count: int | None = None,
         inputs: dict[str, t.Any] | None = None,
@@ -215,6 +207,15 @@ class _Handover:
 
     def _run(self, backend: t.Any, given: dict[str, t.Any]) -> None:
         backend.run({**_defaults(backend.ARGUMENTS), "wait_timeout": self._params["wait_timeout"], **given}, self._session)
+
+
+def _shown(*found: _Found | None) -> dict[str, list[str]]:
+    """Return the partitions of each service's VMs, by the service's name, for a diff."""
+    return {
+        one.service.name: sorted((machine.partition or "none" for machine in one.vms), key=lambda text: (len(text), text))
+        for one in found
+        if one is not None
+    }
 
 
 def _defaults(arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
