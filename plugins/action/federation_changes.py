@@ -69,7 +69,7 @@ class ActionModule(ActionBase):
             for line in report.finding_lines(told):
                 show(line, color="red")
         told = report.unique([*warned, *told])
-        may_apply = arguments["apply"] and not refused
+        may_apply = arguments["apply"] and not refused and not changes.refuses_all(made, told)
         summary = _summary(made, observed, found, told, written["digest"], may_apply=may_apply)
         summary["refused"] = [finding.to_result() for finding in refused]
         result.update(changed=False, plan=made, changes=summary)
@@ -113,7 +113,13 @@ def _summary(
             for step in changes.STEPS
         },
         "blocked": blocked,
-        "stops_training": any(change.effect.training and change.host not in blocked for change in found),
+        "replaced": [host for host in changes.replaced(made, observed, found) if host not in blocked],
+        "handovers": {
+            change.host: changes.handovers(change.host, made["zones"][change.host], observed.zones[change.host])
+            for change in found
+            if change.step == changes.REPLACEMENTS
+        },
+        "stops_training": may_apply and any(change.effect.training and change.host not in blocked for change in found),
         "runs_active": sum(zone.runs_active for zone in observed.zones.values()),
         "forget": changes.unknown_nodes(made, observed),
         "errors": {

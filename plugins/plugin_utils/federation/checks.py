@@ -100,7 +100,8 @@ def _services(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Chec
             yield Check("OneFlow service", name, expected, "absent", False, name, "service.absent")
         else:
             ok = zone.state == "RUNNING" and len(zone.vms) == cardinality
-            yield Check("OneFlow service", name, expected, f"{zone.state}, {len(zone.vms)} VM(s)", ok, name, "service.state")
+            found = f"{zone.state}, {len(zone.vms)} VM(s){'; ' + zone.failure if zone.failure else ''}"
+            yield Check("OneFlow service", name, expected, found, ok, name, "service.state")
 
 
 def _superlink(plan: Mapping[str, t.Any], zone: Zone, vm: Vm | None, now: datetime.datetime) -> Iterator[Check]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import random
+import re
 
 import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes
@@ -21,6 +22,7 @@ from ansible_collections.oneflower.federation.plugins.plugin_utils.federation.ch
     RESTART,
     SCALE,
     SET,
+    SITE_CUT_OFF,
     SITES,
     SUPERLINK_GOES,
     SUPERLINK_REPLACED,
@@ -34,7 +36,7 @@ from ansible_collections.oneflower.federation.plugins.plugin_utils.federation.ch
 from tests.unit.federation import as_planned
 from tests.unit.federation.as_planned import planned, run_with, vm
 from tests.unit.federation.certificates_of_tests import NOW, OTHER_CA, OTHER_LEAF
-from tests.unit.federation.test_plan import GROUPS, HOSTS, changed, zone
+from tests.unit.federation.test_plan import GROUPS, HOSTS, ROOT, changed, zone
 
 PLAN = plan.make_plan(GROUPS, HOSTS)
 
@@ -83,7 +85,8 @@ def test_more_supernodes_take_free_numbers_and_the_others_keep_theirs(found):
 
 
 def test_fewer_supernodes_stop_those_that_go(found):
-    (_template, scale) = announced(found, changed("zone-c", federation_supernodes=1))
+    (_template, scale, forget) = announced(found, changed("zone-c", federation_supernodes=1))
+    assert (forget.host, forget.step, forget.kind, forget.old) == ("zone-a", NODES, REMOVE, "2 node(s)")
     assert (scale.kind, scale.old, scale.new, scale.effect) == (SCALE, "3", "1", SUPERNODES_GO)
     assert scale.effect.training
 
@@ -94,7 +97,8 @@ def test_a_pinned_site_is_scaled_without_new_vms_and_without_taking_anothers_num
     found = as_planned.results(plan.make_plan(GROUPS, hosts))
     role = as_planned.role(found, "zone-b")
     hosts["zone-b"]["federation_supernodes"] = supernodes
-    assert {(change.host, change.kind) for change in announced(found, hosts)} <= {("zone-b", SCALE), ("zone-b", SET)}
+    made = [change for change in announced(found, hosts) if change.step != NODES]
+    assert {(change.host, change.kind) for change in made} <= {("zone-b", SCALE), ("zone-b", SET)}
     zones = planned(found, GROUPS, hosts)["zones"]
     assert zones["zone-b"]["partitions"] == [0, 1, 5, 6][: max(2, supernodes)] and zones["zone-c"]["partitions"] == [2, 3, 4]
     role["nodes"].pop(0)
@@ -214,6 +218,28 @@ def test_a_service_that_failed_is_recovered(found):
     assert (change.kind, change.subject, change.reason, change.old) == (RESTART, "service", "VM 1 has no host", "FAILED_DEPLOYING")
 
 
+@pytest.mark.parametrize("state", ["DEPLOYING", "SCALING", "COOLDOWN", "PENDING"])
+def test_what_oneflow_is_at_is_waited_for(found, state):
+    found["zone-b"]["service"].update(state=state)
+    as_planned.role(found, "zone-b")["nodes"].pop()
+    made = [change for change in announced(found) if change.host == "zone-b"]
+    assert short(made) == [("zone-b", WAIT, "service")] and made[0].old == state
+    as_planned.role(found, "zone-b")["cardinality"] = 1
+    assert ("zone-b", SCALE, "supernode") in short(announced(found)), "that is not what it is at"
+
+
+def test_a_service_in_trouble_is_waited_for_with_the_reason(found):
+    found["zone-b"]["service"].update(state="WARNING", failure="VM 1 is POWEROFF")
+    (change,) = announced(found)
+    assert (change.kind, change.reason, change.old) == (WAIT, "VM 1 is POWEROFF", "WARNING")
+
+
+def test_a_vm_that_stands_still_does_not_run_whatever_it_published(found):
+    as_planned.role(found, "zone-b")["nodes"][1].update(state="POWEROFF", lcm_state="LCM_INIT")
+    (change,) = announced(found)
+    assert (change.kind, change.subject, change.old) == (WAIT, "VM 1", "POWEROFF")
+
+
 # -- sites that come and go ----------------------------------------------------------------------------------------------------------
 
 WIDER = {key: [*hosts, {"training_sites": "zone-d", "gateways": "gw-d"}.get(key, "")] for key, hosts in GROUPS.items()}
@@ -281,6 +307,7 @@ def test_a_site_that_is_removed(found):
         SUPERNODES_GO,
     )
     assert (second.host, second.subject, second.effect) == ("zone-c", "service template", NO_EFFECT)
+    assert {change.subject for change in made if change.effect == SITE_CUT_OFF} == {"peer gw-c", "interface"}
     hub = {change.subject: change.kind for change in made if change.host == "gw-a"}
     assert hub["peer gw-c"] == REMOVE and hub["route 10.10.12.0/24"] == REMOVE
     spoke = {change.subject: change.kind for change in made if change.host == "gw-c"}
@@ -300,6 +327,7 @@ def test_a_site_that_is_removed(found):
 def test_a_site_that_is_removed_may_keep_its_service(found):
     made = announced(found, leaving=["zone-c"], keep_services=True)
     assert [change for change in made if change.host == "zone-c"] == [] and any(change.host == "gw-c" for change in made)
+    assert any(change.effect.training for change in made), "its SuperNodes are cut off"
 
 
 def test_a_site_that_was_removed_before_is_no_change(found):
@@ -537,6 +565,11 @@ def test_two_services_of_one_name_are_told_and_left_alone(found):
 def test_what_the_zone_does_not_have_is_told(found):
     found["zone-b"]["vm_template_id"] = None
     assert announced(found) == [] and told(found) == [("zone.object", "zone-b")]
+    found["zone-b"].update(network_id=None, template={}, faults={"network": "two are called lan", "template": "two templates"})
+    made = planned(found, GROUPS, HOSTS)
+    findings = changes.findings(made, as_planned.observed(made, found), [])
+    assert [finding.message for finding in findings][::2] == ["two templates", "two are called lan"]
+    assert {finding.code for finding in findings} == {"zone.object"} and len(findings) == 3
 
 
 @pytest.mark.parametrize(
@@ -636,8 +669,19 @@ def test_any_scaling_moves_nobody(seed):
     site = rng.choice(groups["training_sites"])
     hosts[site]["federation_supernodes"] += rng.choice([-1, 1, 3])
     hosts[site]["federation_supernodes"] = max(1, hosts[site]["federation_supernodes"])
-    made = announced(found, hosts, groups)
+    made = [change for change in announced(found, hosts, groups) if change.step != NODES]
     assert {change.host for change in made} <= {site}
     assert {change.kind for change in made} <= {SCALE, SET}
     after = planned(found, groups, hosts)
     assert as_planned.found_changes(after, as_planned.results(after)) == []
+
+
+# -- what the page says --------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_has_every_kind_step_and_effect():
+    page = (ROOT / "docs" / "changes.md").read_text()
+    assert re.findall(r"^\| `([a-z]+)` \|", page, flags=re.MULTILINE) == list(changes.KINDS)
+    assert f"`{'`, `'.join(changes.STEPS)}`" in page
+    known = {effect for effect in vars(changes).values() if isinstance(effect, changes.Effect)} - {NO_EFFECT}
+    assert known == {effect for _change, effect in changes.EFFECTS}
