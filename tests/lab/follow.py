@@ -120,7 +120,7 @@ class Follow:
         self.folder = folder
         self.changes_path = folder / "changes.json"
         self.printed = folder / "background.log"
-        self._written = 0
+        self._written = self._runs = 0
 
     # -- inventories ------------------------------------------------------------------------------------------------------
 
@@ -138,7 +138,23 @@ class Follow:
         return [str(inventory) if word == "inventories/lab" else word for word in command]
 
     def run(self, playbook: str, inventory: Path, *arguments: str, check: bool | None = True) -> str:
-        return self.lab.run(*self.command(playbook, inventory, *arguments), check=check)
+        """Return what a run prints; it is also kept in the folder, for whoever looks for the cause of a failure."""
+        self._runs += 1
+        log = self.folder / f"run-{self._runs}-{playbook}.log"
+        with log.open("w") as stream:
+            done = subprocess.run(
+                self.command(playbook, inventory, *arguments),
+                cwd=ROOT,
+                env=self.lab.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                timeout=600,
+                check=False,
+            )
+        output = log.read_text()
+        assert check is None or (done.returncode == 0) is check, f"{playbook} -> {done.returncode}, {log}\n{output[-6000:]}"
+        return output
 
     def plan(self, inventory: Path, *arguments: str, check: bool | None = True) -> dict[str, t.Any]:
         """Return what plan.yml has written."""

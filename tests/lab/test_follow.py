@@ -72,7 +72,9 @@ def carried_out(follow, inventory, *arguments: str, nothing_after: bool = True, 
     before = follow.world()
     output = follow.run(playbook, inventory, *arguments)
     after = follow.world()
-    assert differing(output) == set(told), f"announced {told}\n{output[-3000:]}"
+    # A SuperNode that ends in good order takes its leave itself, and then there is nothing to forget.
+    certain = {host for host, entries in told.items() if any(entry["step"] != "nodes" for entry in entries)}
+    assert certain <= differing(output) <= set(told), f"announced {told}\n{output[-3000:]}"
     compare(told, before, after, names=names)
     if nothing_after:
         nothing_left(follow, inventory)
