@@ -290,7 +290,7 @@ def shown_setting(name: str, value: str) -> str:
 def _gateways(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]:
     for name, planned in plan["gateways"].items():
         gateway = observed.gateways[name]
-        if gateway.unread or _taken(planned, gateway):
+        if gateway.unread or gateways.conflicts(planned, gateway):
             continue
         if not gateway.federation and not gateway.stored:
             # Nothing of the federation is there: one change stands for the dozen that make the tunnel's end.
@@ -323,11 +323,6 @@ def _reason(subject: str) -> str:
     if subject.startswith("peer "):
         return "the gateways of the federation"
     return _GATEWAY_REASONS.get(subject, "")
-
-
-def _taken(planned: Mapping[str, t.Any], gateway: gateways.Gateway) -> bool:
-    """Tell whether the interface belongs to another federation, or to somebody else."""
-    return gateway.foreign or gateway.federation not in ("", planned["wireguard_gateway_federation"])
 
 
 def unknown_nodes(plan: Mapping[str, t.Any], observed: Observation) -> list[str]:
@@ -409,13 +404,9 @@ def _taken_or_left(plan: Mapping[str, t.Any], observed: Observation) -> Iterator
         gateway = observed.gateways[name]
         if gateway.unread:
             continue
-        if _taken(planned, gateway):
-            interface = planned["wireguard_gateway_interface"]
-            owner = f"the federation {gateway.federation!r}" if gateway.federation else "somebody else"
-            yield Finding(
-                "gateway.taken", name, variables.WIREGUARD_INTERFACE.name, f"{interface} on this gateway belongs to {owner}"
-            )
-        elif planned["wireguard_gateway_role"] == "hub":
+        conflicts = gateways.conflicts(planned, gateway)
+        yield from (Finding("gateway.taken", name, variables.WIREGUARD_INTERFACE.name, text) for text in conflicts)
+        if planned["wireguard_gateway_role"] == "hub" and not conflicts:
             known = {*plan["gateways"], *plan["leaving"]["gateways"]}
             for peer, networks in gateway.peers:
                 if peer not in known and not any(_same_peer(networks, entry) for entry in planned["wireguard_gateway_peers"]):
