@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import build, frontends, hosts, image, network, processes, shell, topology
+from lab import build, disks, frontends, hosts, image, network, processes, shell, topology
 from lab.topology import SITES
 
 
@@ -55,6 +55,7 @@ def down(_arguments: argparse.Namespace) -> None:
         network.remove(name)
     for place in sorted(_mounts(), key=len, reverse=True):
         hosts.unmount(Path(place))
+    disks.detach()
     shutil.rmtree(topology.STATE, ignore_errors=True)
     left = [str(path) for path in (topology.STATE, *hosts.groups()) if path.exists()] + network.all_hosts()
     if left:

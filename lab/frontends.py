@@ -33,12 +33,13 @@ def credentials() -> Path:
 
 def configuration(site: Site, version: str = "") -> dict:
     """Return the configuration file of lab.zone, as a dictionary; it plays the OpenNebula of this `version`."""
+    hub = site is topology.HUB
     return {
         **({"version": version} if version else {}),
         "name": site.zone,
         "zone_id": site.zone_id,
-        "role": "master" if site is topology.HUB else "slave",
-        "master": None if site is topology.HUB else topology.HUB.endpoint,
+        "role": "master" if hub else "slave",
+        "master": None if hub else topology.HUB.endpoint,
         "endpoint": site.endpoint,
         "auth_file": str(credentials()),
         "database": str(folder(site) / "one.db"),
@@ -58,7 +59,17 @@ def configuration(site: Site, version: str = "") -> dict:
                     "gateway": "",
                 }
             ],
-            "vm_templates": [{"name": "flower-appliance", "image": "flower-appliance", "cpu": 1, "memory": 1024}],
+            # The coordinator's VM keeps its state on a disk of its own.
+            "images": [{"name": "flower-state", "size": 1024}] if hub else [],
+            "vm_templates": [
+                {
+                    "name": "flower-appliance",
+                    "image": "flower-appliance",
+                    "disks": {"vdb": "flower-state"} if hub else {},
+                    "cpu": 1,
+                    "memory": 1024,
+                }
+            ],
         },
     }
 

@@ -145,6 +145,7 @@ def measure_fleet(place: Path, size: int, rounds: int, revision: str = "") -> li
     if not revision:  # the older ones cannot
         more = ("-e", "federation_supernodes=2", "-e", "federation_wait_timeout=120")
         kinds.append(("one more SuperNode at every site", deploy, more, 1))
+    written = ("report",) if revision else ("report", "changes")
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(place / ".build/collections")}
     rows = []
     with tempfile.TemporaryDirectory(prefix="follow-") as folder, fleets.running(size) as fleet:
@@ -156,7 +157,8 @@ def measure_fleet(place: Path, size: int, rounds: int, revision: str = "") -> li
                     file=sys.stderr,
                     flush=True,
                 )
-                command = fleet.command(name, "-e", f"federation_report_path={folder}/report.json", *options)
+                files = [f"-efederation_{file}_path={folder}/{file}.json" for file in written]
+                command = fleet.command(name, *files, *options)
                 others = fleet.gateway_cpu(), fleet.zones_cpu()
                 used = usage.run(command, place, environment, Path(folder))
                 if used.status or (kind in quiet and changed(used.output)):

@@ -58,6 +58,7 @@ class ActionModule(ActionBase):
         arguments = {
             **connection,
             "service": service["name"],
+            "successor": service["successor"],
             "vm_template": service["vm_template"],
             "network": service["network"],
             "wait_attributes": plan["superlink"]["online"] if wait else {},

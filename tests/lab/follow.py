@@ -116,6 +116,7 @@ class Follow:
         self.lab = lab
         self.folder = folder
         self.changes_path = folder / "changes.json"
+        self.printed = folder / "background.log"
         self._written = 0
 
     # -- inventories ------------------------------------------------------------------------------------------------------
@@ -147,18 +148,18 @@ class Follow:
             )
         return document
 
-    def background(self, playbook: str, inventory: Path, *arguments: str) -> subprocess.Popen[str]:
-        """Start a run in a process group of its own."""
-        return subprocess.Popen(
-            self.command(playbook, inventory, *arguments),
-            cwd=ROOT,
-            env=self.lab.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+    def background(self, playbook: str, inventory: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a run in a process group of its own; what it prints goes to `printed`."""
+        with self.printed.open("w") as stream:
+            return subprocess.Popen(
+                self.command(playbook, inventory, *arguments),
+                cwd=ROOT,
+                env=self.lab.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     # -- what is there ----------------------------------------------------------------------------------------------------
 

@@ -63,9 +63,8 @@ def test_the_next_run_finishes_what_a_killed_one_began(follow, lasting, number, 
     finished = process.poll() is not None
     if not finished:
         os.killpg(process.pid, signal.SIGKILL)
-    output = process.stdout.read()
-    process.stdout.close()
     process.wait()
+    output = follow.printed.read_text()
     where = [line for line in output.splitlines() if line.startswith(("PLAY [", "TASK ["))][-1:]
     print(f"{kind} {'was over before' if finished else 'killed'} at {moment:.1f} s in {where}")
     started = time.monotonic()

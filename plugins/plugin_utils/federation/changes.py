@@ -30,7 +30,14 @@ from .gateways import NOT_IN_THIS_RUN
 from .observation import Observation, Vm, Zone
 
 # In this order a run carries its changes out.
-REMOVALS, LINKS, COORDINATOR, SITES, NODES = STEPS = ("removals", "links", "coordinator", "training_sites", "nodes")
+REMOVALS, LINKS, COORDINATOR, SITES, REPLACEMENTS, NODES = STEPS = (
+    "removals",
+    "links",
+    "coordinator",
+    "training_sites",
+    "replacements",
+    "nodes",
+)
 # What a change is. A run only waits for what is written already; that is no change.
 CREATE, SCALE, SET, RESTART, REPLACE, REMOVE, WAIT = KINDS = ("create", "scale", "set", "restart", "replace", "remove", "wait")
 
@@ -48,7 +55,10 @@ NO_EFFECT = Effect()
 # Upper bounds; benchmarks/follow measures them. EFFECTS has them all, for people.
 SUPERLINK_RESTART = Effect("the SuperLink; its SuperNodes come back by themselves", 30, training=True)
 SUPERNODE_RESTART = Effect("the site's SuperNodes", 30, training=True)
-SUPERLINK_REPLACED = Effect("the SuperLink, until its new VM serves", 600, training=True)
+SUPERLINK_REPLACED = Effect("the SuperLink, until its new VM serves with the CA and the state of the old one", 600, training=True)
+SUPERLINK_LOST = Effect(
+    "the SuperLink, until its new VM serves; CA and state go with the old one, so every site gets a new CA", 600, training=True
+)
 SUPERNODE_REPLACED = Effect("one SuperNode after the other", 600, training=True)
 SUPERLINK_GOES = Effect("the SuperLink", training=True)
 SUPERNODES_GO = Effect("the SuperNodes that go", training=True)
@@ -125,11 +135,13 @@ def _zones(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]
         if zone.absent:
             yield Change(name, step, CREATE, "service", "there is none", "", f"{service['cardinality']} VM(s)")
             continue
-        if zone.state in (*FAILED_STATES, *GOING_STATES):
+        if zone.state in (*FAILED_STATES, *GOING_STATES) and zone.successor is None:
             yield Change(name, step, RESTART, "service", zone.failure or "is not RUNNING", zone.state, "RUNNING")
+            if goes(zone):
+                continue
         elif zone.state not in STEADY_STATES:
             yield Change(name, step, WAIT, "service", zone.failure or "until it is RUNNING", zone.state, "RUNNING")
-        replaced = list(_replaced(name, step, entry, zone))
+        replaced = _replacements(name, step, entry, zone)
         yield from replaced
         if replaced:
             continue
@@ -140,6 +152,17 @@ def _zones(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]
         if len(zone.vms) != service["cardinality"] and not under_way:
             yield _scaled(name, step, service, zone)
         yield from _settings(name, step, service, zone, carried)
+
+
+def goes(zone: Zone) -> bool:
+    """Tell whether a service is on its way out: it is made anew, and its VMs are lost already."""
+    return "UNDEPLOYING" in zone.state
+
+
+def keeps_state(entry: Mapping[str, t.Any], coordinator: Zone) -> bool:
+    """Tell whether a new VM of the SuperLink has the CA and the state of the one there is."""
+    vm, disk = coordinator.superlink, entry["service"]["inputs"].get(settings.STATE_DISK)
+    return bool(disk) and vm is not None and vm.attributes.get(attributes.STATE) == attributes.ON_DISK
 
 
 def _scaled(name: str, step: str, service: Mapping[str, t.Any], zone: Zone) -> Change:
@@ -159,25 +182,52 @@ def _template(service: Mapping[str, t.Any], zone: Zone) -> str:
     return ", ".join(sorted(key for key in {*one, *two} if one.get(key) != two.get(key)))
 
 
-def _replaced(name: str, step: str, entry: Mapping[str, t.Any], zone: Zone) -> Iterator[Change]:
-    """Return what cannot be changed in place: everything that a VM is made of."""
+def _replacements(name: str, step: str, entry: Mapping[str, t.Any], zone: Zone) -> list[Change]:
+    """Return what of the service cannot be changed in place, each once; where a replacement is under way, at least that."""
+    found = list(dict.fromkeys(change for part in zone.parts for change in _replaced(name, step, entry, part, zone)))
+    if zone.successor is not None and not found:
+        service = entry["service"]
+        old, new = f"{len(zone.own.vms) if zone.own else 0} VM(s) left", f"{service['cardinality']} VM(s)"
+        found = [Change(name, REPLACEMENTS, REPLACE, service["role"], "a replacement is under way", old, new, SUPERNODE_REPLACED)]
+    return found
+
+
+def _replaced(name: str, step: str, entry: Mapping[str, t.Any], part: Zone, zone: Zone) -> Iterator[Change]:
+    """Return what of one service cannot be changed in place: everything that a VM is made of. The ids are those of its zone."""
     service = entry["service"]
-    effect = SUPERLINK_REPLACED if step == COORDINATOR else SUPERNODE_REPLACED
-    nic = _first(zone.contents.get("NIC"))
+    superlink = SUPERLINK_REPLACED if keeps_state(entry, zone) else SUPERLINK_LOST
+    step, effect = (COORDINATOR, superlink) if step == COORDINATOR else (REPLACEMENTS, SUPERNODE_REPLACED)
+    nic = _first(part.contents.get("NIC"))
     made: list[tuple[variables.Variable, t.Any, t.Any]] = [
-        (variables.VM_TEMPLATE, zone.role_template, zone.vm_template),
+        (variables.VM_TEMPLATE, part.role_template, zone.vm_template),
         (variables.NETWORK, nic.get("NETWORK_ID"), zone.network),
-        (variables.FLOWER_VERSION, zone.inputs.get(settings.VERSION), service["inputs"][settings.VERSION]),
+        (variables.FLOWER_VERSION, part.inputs.get(settings.VERSION), service["inputs"][settings.VERSION]),
     ]
     if step == COORDINATOR:
         made.append((variables.SUPERLINK_ADDRESS, nic.get("IP"), service["nic"].get("IP")))
+        state = attributes.ON_DISK if service["inputs"].get(settings.STATE_DISK) else attributes.ON_IMAGE
+        made.append((variables.STATE_DISK, zone.superlink.attributes.get(attributes.STATE) if zone.superlink else "", state))
     for variable, old, new in made:
         if old not in (None, "") and new not in (None, "") and str(old) != str(new):
             yield Change(name, step, REPLACE, service["role"], variable.name, str(old), str(new), effect)
-    held = {int(number) for vm in zone.vms if (number := vm.attributes.get(attributes.PARTITION, "")).isdigit()}
-    if step == SITES and not held <= set(entry["partitions"]):
+    held = {int(number) for vm in part.vms if (number := vm.attributes.get(attributes.PARTITION, "")).isdigit()}
+    if step == REPLACEMENTS and not held <= set(entry["partitions"]):
         old, new = settings.format_numbers(sorted(held)), settings.format_numbers(entry["partitions"])
         yield Change(name, step, REPLACE, service["role"], variables.PARTITION_OFFSET.name, old, new, effect)
+
+
+def handovers(name: str, entry: Mapping[str, t.Any], zone: Zone) -> list[dict[str, t.Any]]:
+    """Return how the VMs of a site get replaced: {source, target}, the id of the service that goes (None: it is gone), and the name
+    of the one that stays.
+
+    The one that stays is as planned. Where neither is, because the inventory changed again on the way, the VMs first go back.
+    """
+    service, own = entry["service"], zone.own if zone.successor else zone
+    onward = {"source": own.id if own else None, "target": service["successor"]}
+    if zone.successor is None or not any(_replaced(name, SITES, entry, zone.successor, zone)):
+        return [onward]
+    back = {"source": zone.successor.id, "target": service["name"]}
+    return [back, onward] if own and any(_replaced(name, SITES, entry, own, zone)) else [back]
 
 
 def _first(value: t.Any) -> Mapping[str, t.Any]:
@@ -198,10 +248,9 @@ def _carried(plan: Mapping[str, t.Any], coordinator: Zone) -> Mapping[str, str]:
     vm = coordinator.superlink
     wanted = {attribute for entry in plan["zones"].values() for attribute in entry["service"]["from_superlink"].values()}
     anew = coordinator.absent or any(
-        change.kind == REPLACE
+        goes(coordinator) or _replacements(name, COORDINATOR, entry, coordinator)
         for name, entry in plan["zones"].items()
-        if entry["role"] == "coordinator"
-        for change in _replaced(name, COORDINATOR, entry, coordinator)
+        if entry["role"] == "coordinator" and not coordinator.unread and not keeps_state(entry, coordinator)
     )
     return {attribute: "" if anew or vm is None else vm.attributes.get(attribute, "") for attribute in wanted}
 
@@ -390,6 +439,17 @@ def findings(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[C
                 text = f"{change.reason} {change.old} -> {change.new} needs new VMs, which this run may not make"
                 told.append(Finding("change.replace", change.host, variables.ALLOW_REPLACE.name, text))
     return told
+
+
+def replaced(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[Change]) -> list[str]:
+    """Return the zones whose services a run makes anew: what cannot be changed in place, and what is on its way out already."""
+    going = {name for name in plan["zones"] if not observed.zones[name].unread and goes(observed.zones[name])}
+    return sorted(going | {change.host for change in found if change.kind == REPLACE})
+
+
+def refuses_all(plan: Mapping[str, t.Any], told: Iterable[Finding]) -> bool:
+    """Tell whether nothing may be changed: gateways and sites would follow a SuperLink that stays where it is."""
+    return any(finding.code == "change.replace" and finding.host == plan["superlink"]["zone"] for finding in told)
 
 
 def drift(found: Iterable[Change]) -> list[Finding]:

@@ -100,6 +100,12 @@ def test_vms_are_routed_through_their_own_gateway():
     )
 
 
+def test_routes_do_not_follow_the_order_of_the_inventory():
+    turned = {**GROUPS, "training_sites": ["zone-c", "zone-b"]}
+    nics = [plan.make_plan(groups, HOSTS)["zones"]["zone-a"]["service"]["nic"] for groups in (GROUPS, turned)]
+    assert nics[0] == nics[1]
+
+
 def test_mtu_is_the_underlay_less_the_cost_of_wireguard():
     made = plan.make_plan(GROUPS, changed("gw-c", federation_underlay_mtu=1450))
     assert made["gateways"]["gw-c"]["wireguard_gateway_mtu"] == 1370
