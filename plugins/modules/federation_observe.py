@@ -31,7 +31,8 @@ options:
     type: float
     default: 0
   again:
-    description: Whether only what the changes of this run can have moved is read; of all else the result is that of the first reading.
+    description: Whether only what the changes of this run can have moved is read. Of all else the result is that of the first
+      reading.
     type: bool
     default: false
 """
