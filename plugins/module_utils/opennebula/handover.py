@@ -27,24 +27,28 @@ class Side:
     going: bool = False
 
 
-class Add(t.NamedTuple):
+@dataclass(frozen=True)
+class Add:
     """Give the successor one VM more, with this number. count: how many it has then."""
 
     number: int
     count: int
 
 
-class Take(t.NamedTuple):
+@dataclass(frozen=True)
+class Take:
     """Take the oldest VM from the old service. count: how many are left."""
 
     count: int
 
 
-class End(t.NamedTuple):
+@dataclass(frozen=True)
+class End:
     """Remove the old service with all that it has left."""
 
 
-class Resize(t.NamedTuple):
+@dataclass(frozen=True)
+class Resize:
     """Give the successor, which is alone, the number of VMs that the site is to have."""
 
     count: int
