@@ -37,8 +37,9 @@ class ActionModule(ActionBase):
             changed=False,
             authority=asdict(found),
             inputs={
-                host: {name: published.get(attribute, "") for name, attribute in entry["service"]["from_superlink"].items()}
-                for host, entry in plan["zones"].items()
+                name: published.get(attribute, "")
+                for entry in plan["zones"].values()
+                for name, attribute in entry["service"]["from_superlink"].items()
             },
         )
         return result

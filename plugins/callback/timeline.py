@@ -13,7 +13,8 @@ version_added: "0.1.0"
 description:
   - A step is a play. Prints the seconds of every step at the end of a run, and which of them were waits for other machines.
   - M(oneflower.federation.federation_report) writes the same into its report. Without this callback the report has no timeline.
-  - Play variable C(timeline) says what kind of a step a play is, C(waits) or C(training). Plays of other collections count too.
+  - Play variable C(timeline) says what kind of a step a play is, C(waits) or C(training), and C(timeline_since) at the end of
+    which step that began what is waited for. Plays of other collections count too.
 author:
   - oneflower.federation contributors (@oneflower)
 requirements:
@@ -43,8 +44,8 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_play_start(self, play: t.Any) -> None:
         """Record that a step begins."""
         if recorded_steps.steps is not None:
-            kind = str(play.vars.get("timeline", ""))
-            recorded_steps.steps.append({"name": play.get_name().strip(), "started": time.time(), "kind": kind})
+            told = {"kind": str(play.vars.get("timeline", "")), "since": str(play.vars.get("timeline_since", ""))}
+            recorded_steps.steps.append({"name": play.get_name().strip(), "started": time.time(), **told})
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
         """Show what each step took."""

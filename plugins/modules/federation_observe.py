@@ -35,7 +35,7 @@ options:
 EXAMPLES = r"""
 - name: Read the zone or the gateway
   oneflower.federation.federation_observe:
-    endpoint: "{{ federation_endpoint | default(omit) }}"
+    endpoint: https://one-a.example.org:2633/RPC2
   register: observe_result
 """
 

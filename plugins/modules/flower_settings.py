@@ -39,6 +39,11 @@ options:
         complains of when this task writes to it.
     type: dict
     default: {}
+  settling:
+    description: Seconds from the beginning of the wait in which no complaint of a VM is a failure, because what it complains of
+      is being changed.
+    type: float
+    default: 0.0
   wait:
     description: Whether to wait until the settings are in force.
     type: bool

@@ -157,6 +157,11 @@ options:
         as it is older than what the task does; when the time is over it is told.
     type: dict
     default: {}
+  settling:
+    description: Seconds from the beginning of the wait in which no complaint of a VM is a failure, because what it complains of
+      is being changed.
+    type: float
+    default: 0.0
   owner:
     description:
       - User who owns the service, by name or id.

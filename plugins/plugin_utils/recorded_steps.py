@@ -11,5 +11,6 @@ from __future__ import annotations
 
 import typing as t
 
-# {name: str, started: seconds since 1970, kind: "" | "waits" | "training"}, in order of start; None: nobody records.
+# {name: str, started: seconds since 1970, kind: "" | "waits" | "training", since: name of a step or ""}, in order of start; None:
+# nobody records.
 steps: list[dict[str, t.Any]] | None = None

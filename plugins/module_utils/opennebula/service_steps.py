@@ -41,6 +41,7 @@ class Work:
         self.session = session
         self.flow = session.flow
         self.deadline: Deadline = session.deadline(params["wait_timeout"])
+        self.settled: Deadline = session.deadline(params["settling"])
         self.log_before: tuple[Mapping[str, t.Any], ...] | None = None
         self.ids_before: set[int] = set()
 
@@ -53,7 +54,7 @@ class Work:
         params = self.params
         before = failures_before(params)
         interval, attribute = params["wait_interval"], params["failure_attribute"]
-        return Waiter(self.session, service.number, self.deadline, interval, attribute, before)
+        return Waiter(self.session, service.number, self.deadline, interval, attribute, before, self.settled)
 
     def wait(
         self,

@@ -62,15 +62,18 @@ class Complaints:
     """What VMs say in the attribute in which they tell what is wrong with them (None: nothing is asked).
 
     What a VM has said before (by id) is no failure until it was taken back: it is older than what the task does. Several
-    complaints stand in one text, with "; " between them.
+    complaints stand in one text, with "; " between them. Until `settled` has passed nothing is a failure: what the VMs complain
+    of is being changed.
     """
 
-    def __init__(self, attribute: str | None, before: Mapping[int, str]) -> None:
-        self._attribute = attribute
+    def __init__(self, attribute: str | None, before: Mapping[int, str], settled: Deadline | None = None) -> None:
+        self._attribute, self._settled = attribute, settled
         self._before = {number: _parts(text) for number, text in before.items()}
 
     def new(self, vms: Mapping[int, Vm]) -> str | None:
         """Return what the first VM with a new text says."""
+        if self._settled is not None and self._settled.left() > 0:
+            return None
         for vm in vms.values():
             old, parts = self._before.get(vm.id, []), _parts(self._text(vm))
             self._before[vm.id] = [part for part in old if part in parts]
@@ -107,13 +110,14 @@ class Waiter:
         interval: float,
         attribute: str | None,
         before: Mapping[int, str] | None = None,
+        settled: Deadline | None = None,
     ) -> None:
         self._session = session
         self._id = service_id
         self._deadline = deadline
         self._interval = interval
         self._reads_vms = bool(attribute)
-        self._complaints = Complaints(attribute, before or {})
+        self._complaints = Complaints(attribute, before or {}, settled)
         self._telling = Telling(session)
         self._trouble: OpenNebulaError | None = None
         self._seen: dict[int, str] = {}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .changes import Change, Effect
 from .checks import Check
-from .findings import Finding
+from .findings import UNREAD, Finding
 from .observation import Observation
 
 # The deployment time that the Flower-on-OpenNebula specification claims for three zones; nobody measured it. Seconds.
@@ -120,18 +120,23 @@ def unique(findings: Iterable[Finding]) -> list[Finding]:
     """Return each finding once; of a host that could not be read, only the first row tells."""
     seen: dict[tuple[str, ...], Finding] = {}
     for finding in findings:
-        once_a_host = finding.code.endswith((".unread", ".absent"))
-        seen.setdefault((finding.code, finding.host) if once_a_host else (finding.code, finding.host, finding.message), finding)
+        seen.setdefault(
+            (finding.code, finding.host)
+            if finding.code in (*UNREAD, "service.absent")
+            else (finding.code, finding.host, finding.message),
+            finding,
+        )
     return list(seen.values())
 
 
 def timeline(steps: Sequence[Mapping[str, t.Any]], finished: float) -> dict[str, t.Any]:
     """Return durations from the recorded starts of steps.
 
-    `steps` are {name: str, started: seconds, kind: str} in order of start; `finished` is when the last one ended. A step of the
-    kind "waits" only waits for what other machines do (VM boots, Flower starts, tunnel handshakes): these make up the critical
-    path of the deployment. One of the kind "training" is no part of the deployment; it is Flower's own time, so it belongs to
-    the critical path of the whole walkthrough.
+    `steps` are {name: str, started: seconds, kind: str, since: str} in order of start; `finished` is when the last one ended. A
+    step of the kind "waits" waits for what other machines do (VM boots, Flower starts, tunnel handshakes): that makes up the
+    critical path of the deployment. What is waited for began with the wait, or at the end of the step that `since` names, where
+    the run had other work meanwhile; no second counts twice. A step of the kind "training" is no part of the deployment; it is
+    Flower's own time, so it belongs to the critical path of the whole walkthrough.
 
     Result: `steps` [{step, seconds, waits, training}], the seconds `deployment_seconds`, `critical_path_seconds`,
     `training_seconds` and `specification_claim_seconds`, and the ratio `walkthrough_to_critical_path`, None where
@@ -149,7 +154,7 @@ def timeline(steps: Sequence[Mapping[str, t.Any]], finished: float) -> dict[str,
     ]
     deployment = [row for row in rows if not row["training"]]
     total = sum(row["seconds"] for row in deployment)
-    critical = sum(row["seconds"] for row in deployment if row["waits"])
+    critical = _critical(steps, ends)
     training = sum(row["seconds"] for row in rows if row["training"])
     return {
         "steps": rows,
@@ -159,6 +164,25 @@ def timeline(steps: Sequence[Mapping[str, t.Any]], finished: float) -> dict[str,
         "walkthrough_to_critical_path": round((total + training) / (critical + training), 2) if critical else None,
         "specification_claim_seconds": SPECIFICATION_CLAIM_S,
     }
+
+
+# A play of which every host is passed over still takes a moment; that is no wait.
+NO_WAIT_S = 0.3
+
+
+def _critical(steps: Sequence[Mapping[str, t.Any]], ends: Sequence[float]) -> float:
+    """Return the seconds in which other machines were waited for, overlaps once."""
+    ended = {step["name"]: end for step, end in zip(steps, ends, strict=True)}
+    spans = sorted(
+        (min(ended.get(step.get("since") or "", step["started"]), step["started"]), end)
+        for step, end in zip(steps, ends, strict=True)
+        if step.get("kind") == "waits" and end - step["started"] > NO_WAIT_S
+    )
+    total, reached = 0.0, 0.0
+    for begin, end in spans:
+        total += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return total
 
 
 def timeline_lines(found: Mapping[str, t.Any]) -> list[str]:

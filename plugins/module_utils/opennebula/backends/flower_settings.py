@@ -23,6 +23,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "values": {"type": "dict", "required": True},
     "partitions": {"type": "str"},
     "failures_before": {"type": "dict", "default": {}},
+    "settling": {"type": "float", "default": 0.0},
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "float", "default": 300.0},
 }
@@ -54,7 +55,7 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
             if names:
                 session.oned.vm_update(number, render_template({name: new for name, (_old, new) in names.items()}))
         if params["wait"]:
-            complaints = Complaints(attributes.ERROR, {**before, **written})
+            complaints = Complaints(attributes.ERROR, {**before, **written}, session.deadline(params["settling"]))
             machines = _wait(params, session, service, values, differing, complaints)
     return {"changed": changed, "vms": _shown(machines, values, differing), "diff": _diff(machines, differing)}
 

@@ -67,6 +67,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "wait_interval": {"type": "float", "default": 2.0},
     "failure_attribute": {"type": "str"},
     "failures_before": {"type": "dict", "default": {}},
+    "settling": {"type": "float", "default": 0.0},
     **ACCESS_ARGUMENTS,
 }
 RULES: dict[str, t.Any] = {
