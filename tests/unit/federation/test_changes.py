@@ -25,7 +25,7 @@ from ansible_collections.oneflower.federation.plugins.plugin_utils.federation.ch
     SITE_CUT_OFF,
     SITES,
     SUPERLINK_GOES,
-    SUPERLINK_REPLACED,
+    SUPERLINK_LOST,
     SUPERLINK_RESTART,
     SUPERNODE_REPLACED,
     SUPERNODE_RESTART,
@@ -362,13 +362,13 @@ def test_the_whole_federation_is_taken_away(found):
 @pytest.mark.parametrize(
     ("host", "given", "reason", "effects"),
     [
-        ("zone-a", {"federation_superlink_address": "10.10.10.6"}, "federation_superlink_address", {SUPERLINK_REPLACED}),
+        ("zone-a", {"federation_superlink_address": "10.10.10.6"}, "federation_superlink_address", {SUPERLINK_LOST}),
         ("zone-b", {"federation_partition_offset": 7}, "federation_partition_offset", {SUPERNODE_REPLACED}),
         (
             "zone-a",
             {"federation_flower_version": "1.38.0"},
             "federation_flower_version",
-            {SUPERLINK_REPLACED, SUPERNODE_REPLACED},
+            {SUPERLINK_LOST, SUPERNODE_REPLACED},
         ),
     ],
 )
