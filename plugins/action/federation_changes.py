@@ -114,6 +114,11 @@ def _summary(
         },
         "blocked": blocked,
         "replaced": [host for host in changes.replaced(made, observed, found) if host not in blocked],
+        "handovers": {
+            change.host: changes.handovers(change.host, made["zones"][change.host], observed.zones[change.host])
+            for change in found
+            if change.step == changes.REPLACEMENTS
+        },
         "stops_training": may_apply and any(change.effect.training and change.host not in blocked for change in found),
         "runs_active": sum(zone.runs_active for zone in observed.zones.values()),
         "forget": changes.unknown_nodes(made, observed),

@@ -76,6 +76,14 @@ changes:
     steps:
       description: Hosts by step.
       type: dict
+    replaced:
+      description: Hosts whose VMs are made anew in this run.
+      type: list
+      elements: str
+    handovers:
+      description: By site, the services between which its VMs move when they are made anew, each the id C(source) and the
+        name C(target).
+      type: dict
     findings:
       description: What stands in the way, and what is left over of other sites.
       type: list

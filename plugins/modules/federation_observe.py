@@ -30,6 +30,10 @@ options:
     description: Seconds that the coordinator is read again for, until every SuperNode is online.
     type: float
     default: 0
+  again:
+    description: Whether only what the changes of this run can have moved is read. All else keeps the result of the first reading.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

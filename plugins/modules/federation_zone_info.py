@@ -26,6 +26,11 @@ options:
   template:
     description: Name of the service template. The name of the service when it is not given.
     type: str
+  successor:
+    description:
+      - Name of a second service to read, such as the one that takes over from O(service), see
+        M(oneflower.federation.flower_handover).
+    type: str
   vm_template:
     description: Name or id of a VM template to find.
     type: str
@@ -110,6 +115,10 @@ services_found:
   description: Number of services of that name that the user may see.
   returned: success
   type: int
+successor:
+  description: The second service, as RV(service) is; empty when it was not asked for or there is none.
+  returned: success
+  type: dict
 template:
   description: The service template as C(id) and C(body), without secrets; empty when there is none.
   returned: success

@@ -30,7 +30,14 @@ from .gateways import NOT_IN_THIS_RUN
 from .observation import Observation, Vm, Zone
 
 # In this order a run carries its changes out.
-REMOVALS, LINKS, COORDINATOR, SITES, NODES = STEPS = ("removals", "links", "coordinator", "training_sites", "nodes")
+REMOVALS, LINKS, COORDINATOR, SITES, REPLACEMENTS, NODES = STEPS = (
+    "removals",
+    "links",
+    "coordinator",
+    "training_sites",
+    "replacements",
+    "nodes",
+)
 # What a change is. A run only waits for what is written already; that is no change.
 CREATE, SCALE, SET, RESTART, REPLACE, REMOVE, WAIT = KINDS = ("create", "scale", "set", "restart", "replace", "remove", "wait")
 
@@ -59,8 +66,7 @@ SITE_CUT_OFF = Effect("what the site's SuperNodes and the SuperLink tell each ot
 EFFECTS = (
     (f"`{RESTART}` of a setting of the coordinator", SUPERLINK_RESTART),
     (f"`{RESTART}` of a setting of a training site", SUPERNODE_RESTART),
-    (f"`{REPLACE}` at the coordinator with a state disk", SUPERLINK_REPLACED),
-    (f"`{REPLACE}` at the coordinator without one", SUPERLINK_LOST),
+    (f"`{REPLACE}` at the coordinator", SUPERLINK_REPLACED),
     (f"`{REPLACE}` at a training site", SUPERNODE_REPLACED),
     (f"`{SCALE}` down, `{REMOVE}` of a training site's service", SUPERNODES_GO),
     (f"`{REMOVE}` of the coordinator's service", SUPERLINK_GOES),
@@ -129,13 +135,13 @@ def _zones(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]
         if zone.absent:
             yield Change(name, step, CREATE, "service", "there is none", "", f"{service['cardinality']} VM(s)")
             continue
-        if zone.state in (*FAILED_STATES, *GOING_STATES):
+        if zone.state in (*FAILED_STATES, *GOING_STATES) and zone.successor is None:
             yield Change(name, step, RESTART, "service", zone.failure or "is not RUNNING", zone.state, "RUNNING")
+            if goes(zone):
+                continue
         elif zone.state not in STEADY_STATES:
             yield Change(name, step, WAIT, "service", zone.failure or "until it is RUNNING", zone.state, "RUNNING")
-        if goes(zone):
-            continue
-        replaced = list(_replaced(name, step, entry, zone))
+        replaced = _replacements(name, step, entry, zone)
         yield from replaced
         if replaced:
             continue
@@ -176,16 +182,26 @@ def _template(service: Mapping[str, t.Any], zone: Zone) -> str:
     return ", ".join(sorted(key for key in {*one, *two} if one.get(key) != two.get(key)))
 
 
-def _replaced(name: str, step: str, entry: Mapping[str, t.Any], zone: Zone) -> Iterator[Change]:
-    """Return what cannot be changed in place: everything that a VM is made of."""
+def _replacements(name: str, step: str, entry: Mapping[str, t.Any], zone: Zone) -> list[Change]:
+    """Return what of the service cannot be changed in place, each once; where a replacement is under way, at least that."""
+    found = list(dict.fromkeys(change for part in zone.parts for change in _replaced(name, step, entry, part, zone)))
+    if zone.successor is not None and not found:
+        service = entry["service"]
+        old, new = f"{len(zone.own.vms) if zone.own else 0} VM(s) left", f"{service['cardinality']} VM(s)"
+        found = [Change(name, REPLACEMENTS, REPLACE, service["role"], "a replacement is under way", old, new, SUPERNODE_REPLACED)]
+    return found
+
+
+def _replaced(name: str, step: str, entry: Mapping[str, t.Any], part: Zone, zone: Zone) -> Iterator[Change]:
+    """Return what of one service cannot be changed in place: everything that a VM is made of. The ids are those of its zone."""
     service = entry["service"]
     superlink = SUPERLINK_REPLACED if keeps_state(entry, zone) else SUPERLINK_LOST
-    effect = superlink if step == COORDINATOR else SUPERNODE_REPLACED
-    nic = _first(zone.contents.get("NIC"))
+    step, effect = (COORDINATOR, superlink) if step == COORDINATOR else (REPLACEMENTS, SUPERNODE_REPLACED)
+    nic = _first(part.contents.get("NIC"))
     made: list[tuple[variables.Variable, t.Any, t.Any]] = [
-        (variables.VM_TEMPLATE, zone.role_template, zone.vm_template),
+        (variables.VM_TEMPLATE, part.role_template, zone.vm_template),
         (variables.NETWORK, nic.get("NETWORK_ID"), zone.network),
-        (variables.FLOWER_VERSION, zone.inputs.get(settings.VERSION), service["inputs"][settings.VERSION]),
+        (variables.FLOWER_VERSION, part.inputs.get(settings.VERSION), service["inputs"][settings.VERSION]),
     ]
     if step == COORDINATOR:
         made.append((variables.SUPERLINK_ADDRESS, nic.get("IP"), service["nic"].get("IP")))
@@ -194,10 +210,24 @@ def _replaced(name: str, step: str, entry: Mapping[str, t.Any], zone: Zone) -> I
     for variable, old, new in made:
         if old not in (None, "") and new not in (None, "") and str(old) != str(new):
             yield Change(name, step, REPLACE, service["role"], variable.name, str(old), str(new), effect)
-    held = {int(number) for vm in zone.vms if (number := vm.attributes.get(attributes.PARTITION, "")).isdigit()}
-    if step == SITES and not held <= set(entry["partitions"]):
+    held = {int(number) for vm in part.vms if (number := vm.attributes.get(attributes.PARTITION, "")).isdigit()}
+    if step == REPLACEMENTS and not held <= set(entry["partitions"]):
         old, new = settings.format_numbers(sorted(held)), settings.format_numbers(entry["partitions"])
         yield Change(name, step, REPLACE, service["role"], variables.PARTITION_OFFSET.name, old, new, effect)
+
+
+def handovers(name: str, entry: Mapping[str, t.Any], zone: Zone) -> list[dict[str, t.Any]]:
+    """Return how the VMs of a site get replaced: {source, target}, the id of the service that goes (None: it is gone), and the name
+    of the one that stays.
+
+    The one that stays is as planned. Where neither is, because the inventory changed again on the way, the VMs first go back.
+    """
+    service, own = entry["service"], zone.own if zone.successor else zone
+    onward = {"source": own.id if own else None, "target": service["successor"]}
+    if zone.successor is None or not any(_replaced(name, SITES, entry, zone.successor, zone)):
+        return [onward]
+    back = {"source": zone.successor.id, "target": service["name"]}
+    return [back, onward] if own and any(_replaced(name, SITES, entry, own, zone)) else [back]
 
 
 def _first(value: t.Any) -> Mapping[str, t.Any]:
@@ -218,9 +248,9 @@ def _carried(plan: Mapping[str, t.Any], coordinator: Zone) -> Mapping[str, str]:
     vm = coordinator.superlink
     wanted = {attribute for entry in plan["zones"].values() for attribute in entry["service"]["from_superlink"].values()}
     anew = coordinator.absent or any(
-        goes(coordinator) or any(_replaced(name, COORDINATOR, entry, coordinator))
+        goes(coordinator) or _replacements(name, COORDINATOR, entry, coordinator)
         for name, entry in plan["zones"].items()
-        if entry["role"] == "coordinator" and not keeps_state(entry, coordinator)
+        if entry["role"] == "coordinator" and not coordinator.unread and not keeps_state(entry, coordinator)
     )
     return {attribute: "" if anew or vm is None else vm.attributes.get(attribute, "") for attribute in wanted}
 

@@ -52,8 +52,9 @@ def kept(plan: Mapping[str, t.Any], observed: Observation) -> Kept:
 
 def _partitions(zone: Zone) -> tuple[int, ...]:
     held = {int(number) for vm in zone.vms if (number := vm.attributes.get(attributes.PARTITION, "")).isdigit()}
-    with contextlib.suppress(ValueError):  # what a zone tells is input; a list that makes no sense reserves nothing
-        held |= set(settings.parse_numbers(zone.inputs.get(settings.PARTITIONS, "")))
+    for part in zone.parts:
+        with contextlib.suppress(ValueError):  # what a zone tells is input; a list that makes no sense reserves nothing
+            held |= set(settings.parse_numbers(part.inputs.get(settings.PARTITIONS, "")))
     return tuple(sorted(held))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes
 
@@ -46,6 +46,9 @@ class Zone:
     the ids that the zone has for the names of the plan (None: there is none). `template` is the service template's body, None where
     there is none. `federations` are the names of all federations that have a service in the zone, `faults` what is not there or
     not unique, by option of federation_zone_info.
+
+    While the VMs are being replaced there are two services: `own`, None where it is gone already, and `successor`. The zone then
+    has the VMs of both, and all else of the first of them.
     """
 
     unread: str = ""
@@ -64,6 +67,8 @@ class Zone:
     network: int | None = None
     federations: tuple[str, ...] = ()
     faults: Mapping[str, str] = field(default_factory=dict)
+    own: Zone | None = None
+    successor: Zone | None = None
 
     @classmethod
     def from_result(cls, result: Mapping[str, t.Any] | None) -> Zone:
@@ -87,8 +92,28 @@ class Zone:
                 unread=f"it has {result['services_found']} services of that name; remove those that are not the federation's",
                 **known,
             )
-        if not service:
-            return cls(absent=True, **known)
+        if twice := (result.get("faults") or {}).get("successor"):
+            return cls(unread=str(twice), **known)
+        own = cls._of(service) if service else None
+        successor = cls._of(result["successor"]) if result.get("successor") else None
+        if successor is None:
+            return replace(own or cls(absent=True), **known)
+        first = own or successor
+        parts = [part for part in (own, successor) if part is not None]
+        return replace(
+            first,
+            **known,
+            state=next((part.state for part in parts if part.state != "RUNNING"), first.state),
+            failure="; ".join(part.failure for part in parts if part.failure),
+            vms=tuple(vm for part in parts for vm in part.vms),
+            cardinality=sum(part.cardinality for part in parts),
+            own=own,
+            successor=successor,
+        )
+
+    @classmethod
+    def _of(cls, service: Mapping[str, t.Any]) -> Zone:
+        """Read what federation_zone_info tells of one service."""
         roles = service.get("roles") or ()
         first: Mapping[str, t.Any] = roles[0] if roles else {}
         return cls(
@@ -100,8 +125,14 @@ class Zone:
             role_template=first.get("template_id"),
             inputs={str(name): str(value) for name, value in (first.get("inputs") or {}).items()},
             contents=first.get("contents") or {},
-            **known,
         )
+
+    @property
+    def parts(self) -> tuple[Zone, ...]:
+        """Return the services one by one, the one that was first first."""
+        if self.successor is not None:
+            return (self.successor,) if self.own is None else (self.own, self.successor)
+        return () if self.unread or self.absent else (self,)
 
     @property
     def superlink(self) -> Vm | None:

@@ -109,6 +109,8 @@ def _zone(zone: Zone) -> Iterator[tuple[str, str]]:
         yield "unread", "yes"
         return
     yield "service", "none" if zone.absent else f"id {zone.id}, {zone.state}"
+    if zone.successor is not None:
+        yield "successor", f"id {zone.successor.id}, {zone.successor.state}"
     yield "service template", _short(zone.template) if zone.template is not None else "none"
     yield "VM template", str(zone.vm_template)
     yield "network", str(zone.network)
@@ -121,11 +123,11 @@ def _zone(zone: Zone) -> Iterator[tuple[str, str]]:
             yield f"VM {vm.id} {attributes.NODE_ID}", vm.attributes[attributes.NODE_ID]
     if zone.superlink is not None and (ca := zone.superlink.attributes.get(attributes.CA_CERTIFICATE)):
         yield attributes.CA_CERTIFICATE, shown_setting(settings.CA_CERTIFICATE, ca)
-    if zone.superlink is not None and (state := zone.superlink.attributes.get(attributes.STATE)):
-        yield attributes.STATE, state
     if zone.superlink is not None and attributes.NODES in zone.superlink.attributes:
         # Whether a node is online moves by itself.
         yield attributes.NODES, attributes.format_node_ids(attributes.parse_nodes(zone.superlink.attributes[attributes.NODES]))
+    if zone.superlink is not None and (state := zone.superlink.attributes.get(attributes.STATE)):
+        yield attributes.STATE, state
 
 
 # What a gateway tells that moves by itself.

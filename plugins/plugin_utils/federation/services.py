@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, settings
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance.flower_releases import FlowerRelease
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.names import service_name
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.names import service_name, successor_name
 
 from . import kinds, variables
 from .addresses import Partitions
@@ -25,10 +25,11 @@ def services(
 ) -> dict[str, dict[str, t.Any]]:
     """Return the service of every zone, by zone.
 
-    {name, role, cardinality, inputs, live, partitions, context, nic, vm_template, network, from_superlink, failure_attribute}:
-    `inputs` are values of the role's user inputs, `live` those that are kept in force in running VMs, `partitions` the numbers that
-    a VM without one may choose from, `from_superlink` maps an input to the attribute of the SuperLink's VM that it is taken from,
-    and `failure_attribute` is the one in which a VM says what keeps it from its work.
+    {name, successor, role, cardinality, inputs, live, partitions, context, nic, vm_template, network, from_superlink,
+    failure_attribute}: `inputs` are values of the role's user inputs, `live` those that are kept in force in running VMs,
+    `partitions` the numbers that a VM without one may choose from, `from_superlink` maps an input to the attribute of the
+    SuperLink's VM that it is taken from, `failure_attribute` is the one in which a VM says what keeps it from its work, and
+    `successor` the name of the service that takes over when the VMs are replaced, "" where none does.
     """
     common = {
         settings.LOG_LEVEL: inventory.federation(variables.LOG_LEVEL),
@@ -51,8 +52,10 @@ def services(
         disk = inventory.get(zone, variables.STATE_DISK) if is_coordinator else None
         kept = {settings.STATE_DISK: disk} if disk else {}
         numbered = {settings.PARTITIONS: numbers, settings.NUM_PARTITIONS: str(partitions.total)}
+        name = service_name(inventory.federation(variables.NAME), role)
         return {
-            "name": service_name(inventory.federation(variables.NAME), role),
+            "name": name,
+            "successor": "" if is_coordinator else successor_name(name),
             "role": role,
             "cardinality": 1 if is_coordinator else partitions.supernodes[zone],
             "inputs": {**fixed, **kept, **live(zone), **({} if is_coordinator else numbered)},

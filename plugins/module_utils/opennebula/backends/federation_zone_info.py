@@ -23,6 +23,7 @@ from ..waiting import Telling, awaited, in_warning
 ARGUMENTS: dict[str, t.Any] = {
     "service": {"type": "str", "required": True},
     "template": {"type": "str"},
+    "successor": {"type": "str"},
     "vm_template": {"type": "str"},
     "network": {"type": "str"},
     "lock": {"type": "str"},
@@ -37,7 +38,7 @@ _Found = t.TypeVar("_Found")
 
 
 def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
-    """Return {changed, service, services_found, template, vm_template_id, network_id, federations, lock, faults}.
+    """Return {changed, service, services_found, successor, template, vm_template_id, network_id, federations, lock, faults}.
 
     One call for each pool that is asked for, and one for the VMs. What is not there, or not unique, is data: {} or None, and a
     sentence in faults under the option's name.
@@ -47,10 +48,12 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     named = [document for document in documents if document.get("NAME") == params["service"]]
     alive = [document for document in named if services.state_of(document) != "DONE"]
     found = _or_fault(lambda: services.by_name(alive, params["service"], caller=session.username), "service", faults)
+    next_one = _successor(documents, params["successor"], session, faults)
     result: dict[str, t.Any] = {
         "changed": False,
         "service": {},
         "services_found": len(alive),
+        "successor": {},
         "template": _template(params["template"] or params["service"], session, faults),
         "vm_template_id": None,
         "network_id": None,
@@ -68,6 +71,8 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
         result["network_id"] = _id(session, networks, params["network"], "network", faults)
     if found is not None:
         result["service"] = _service(found, params, session)
+    if next_one is not None:
+        result["successor"] = _service(next_one, {"wait_attributes": {}, "wait_timeout": 0.0}, session)
     return {**result, "faults": faults}
 
 
@@ -78,6 +83,14 @@ def _or_fault(find: Callable[[], _Found | None], option: str, faults: dict[str, 
     except (Ambiguous, NotFound) as error:
         faults[option] = f"{error.text}. {error.hint}" if error.hint else error.text
         return None
+
+
+def _successor(
+    documents: list[dict[str, t.Any]], name: str | None, session: Session, faults: dict[str, str]
+) -> Mapping[str, t.Any] | None:
+    if not name:
+        return None
+    return _or_fault(lambda: services.by_name(documents, name, caller=session.username), "successor", faults)
 
 
 def _pool(session: Session, method: str, element: str) -> list[dict[str, t.Any]]:
@@ -110,7 +123,7 @@ def _template(name: str, session: Session, faults: dict[str, str]) -> dict[str, 
     return {"id": template.id, "body": template.to_diff()["body"]}
 
 
-def _service(found: Mapping[str, t.Any], params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
+def _service(found: Mapping[str, t.Any], params: Mapping[str, t.Any], session: Session) -> dict[str, t.Any]:
     """Return the service with its VMs, once one of them shows what is waited for or the time is over."""
     service, vms = _waited(Service.from_document(found), params, session)
     session.learn(service.body)
@@ -125,7 +138,7 @@ def _service(found: Mapping[str, t.Any], params: dict[str, t.Any], session: Sess
     }
 
 
-def _waited(service: Service, params: dict[str, t.Any], session: Session) -> tuple[Service, dict[int, Vm]]:
+def _waited(service: Service, params: Mapping[str, t.Any], session: Session) -> tuple[Service, dict[int, Vm]]:
     """Return the service and its VMs as they were read last."""
     wanted, telling = params["wait_attributes"], Telling(session)
     vms: dict[int, Vm] = {}
