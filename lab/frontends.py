@@ -55,9 +55,22 @@ def configuration(site: Site) -> dict:
                     "network": f"{site.lan}.0",
                     "mask": "255.255.255.0",
                     "gateway": "",
-                }
+                },
+                # What VMs are moved to: other addresses of the same LAN, and another VM template of the same image.
+                {
+                    "name": "lan-2",
+                    "bridge": "lan",
+                    "first_ip": f"{site.lan}.200",
+                    "size": 50,
+                    "network": f"{site.lan}.0",
+                    "mask": "255.255.255.0",
+                    "gateway": "",
+                },
             ],
-            "vm_templates": [{"name": "flower-appliance", "image": "flower-appliance", "cpu": 1, "memory": 1024}],
+            "vm_templates": [
+                {"name": name, "image": "flower-appliance", "cpu": 1, "memory": 1024}
+                for name in ("flower-appliance", "flower-appliance-2")
+            ],
         },
     }
 
