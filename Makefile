@@ -77,7 +77,11 @@ BASE ?= b8a0572
 ROUNDS ?= 3
 .PHONY: bench-beside
 bench-beside: setup ## What this checkout takes beside another revision: BASE=REVISION ROUNDS=NUMBER
-	@$(SUDO) .venv/bin/python benchmarks/beside --base $(BASE) --rounds $(ROUNDS)
+	@$(SUDO) .venv/bin/python -m benchmarks.beside --base $(BASE) --rounds $(ROUNDS)
+
+.PHONY: bench-follow
+bench-follow: setup ## What following the inventory takes, on the lab and in fleets of up to 100 zones: BASE=REVISION ROUNDS=NUMBER
+	@$(SUDO) .venv/bin/python -m benchmarks.follow --base $(BASE) --rounds $(ROUNDS)
 
 .PHONY: test
 test: .venv/.test setup ## All tests

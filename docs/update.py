@@ -17,6 +17,7 @@ TABLES = {
     },
     "inventory.md": {"variables": "plugin_utils.federation.variables"},
     "findings.md": {"findings": "plugin_utils.federation.findings"},
+    "changes.md": {"effects": "plugin_utils.federation.changes"},
 }
 
 

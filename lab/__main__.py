@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import build, frontends, hosts, image, network, processes, shell, topology
+from lab import build, disks, frontends, hosts, image, network, processes, shell, topology
 from lab.topology import SITES
 
 
@@ -26,12 +26,14 @@ def up(arguments: argparse.Namespace) -> None:
     for site in cold:
         hosts.start_managed(site.gateway, site.gateway_management, "base")
     fresh = []
+    versions = dict(entry.split("=", 1) for entry in arguments.version)
     if not arguments.no_zones:
         with ThreadPoolExecutor(len(SITES)) as pool:
             # The master first: the slaves replicate from it.
-            fresh = [topology.HUB] if frontends.start(topology.HUB) else []
+            fresh = [topology.HUB] if frontends.start(topology.HUB, versions.get(topology.HUB.letter, "")) else []
             others = SITES[1:]
-            fresh += [site for site, new in zip(others, pool.map(frontends.start, others), strict=True) if new]
+            new = pool.map(lambda site: frontends.start(site, versions.get(site.letter, "")), others)
+            fresh += [site for site, started_now in zip(others, new, strict=True) if started_now]
     with ThreadPoolExecutor(len(SITES)) as pool:
         list(pool.map(lambda site: hosts.wait_for_port(site.gateway, 22), SITES))
     what = [*(site.gateway for site in cold), *(site.front_end for site in fresh)]
@@ -53,6 +55,7 @@ def down(_arguments: argparse.Namespace) -> None:
         network.remove(name)
     for place in sorted(_mounts(), key=len, reverse=True):
         hosts.unmount(Path(place))
+    disks.detach()
     shutil.rmtree(topology.STATE, ignore_errors=True)
     left = [str(path) for path in (topology.STATE, *hosts.groups()) if path.exists()] + network.all_hosts()
     if left:
@@ -163,7 +166,9 @@ def parser() -> argparse.ArgumentParser:
     command("deps", lambda _a: image.install_packages(), "install the Debian packages that the lab needs")
     command("image", lambda _a: build.build(), "build the images that are missing")
     command("clean", lambda _a: image.clean(), "remove the image cache")
-    command("up", up, "start the lab").add_argument("--no-zones", action="store_true", help="gateways and networks only")
+    sub = command("up", up, "start the lab")
+    sub.add_argument("--no-zones", action="store_true", help="gateways and networks only")
+    sub.add_argument("--version", action="append", default=[], metavar="SITE=VERSION", help="OpenNebula that a site's zone plays")
     command("down", down, "stop the lab and leave nothing behind")
     command("status", status, "list hosts")
     sub = command("exec", execute, "run a command in a host")

@@ -31,13 +31,15 @@ def credentials() -> Path:
     return file
 
 
-def configuration(site: Site) -> dict:
-    """Return the configuration file of lab.zone, as a dictionary."""
+def configuration(site: Site, version: str = "") -> dict:
+    """Return the configuration file of lab.zone, as a dictionary; it plays the OpenNebula of this `version`."""
+    hub = site is topology.HUB
     return {
+        **({"version": version} if version else {}),
         "name": site.zone,
         "zone_id": site.zone_id,
-        "role": "master" if site is topology.HUB else "slave",
-        "master": None if site is topology.HUB else topology.HUB.endpoint,
+        "role": "master" if hub else "slave",
+        "master": None if hub else topology.HUB.endpoint,
         "endpoint": site.endpoint,
         "auth_file": str(credentials()),
         "database": str(folder(site) / "one.db"),
@@ -67,8 +69,16 @@ def configuration(site: Site) -> dict:
                     "gateway": "",
                 },
             ],
+            # The coordinator's VM keeps its state on a disk of its own.
+            "images": [{"name": "flower-state", "size": 1024}] if hub else [],
             "vm_templates": [
-                {"name": name, "image": "flower-appliance", "cpu": 1, "memory": 1024}
+                {
+                    "name": name,
+                    "image": "flower-appliance",
+                    "disks": {"vdb": "flower-state"} if hub else {},
+                    "cpu": 1,
+                    "memory": 1024,
+                }
                 for name in ("flower-appliance", "flower-appliance-2")
             ],
         },
@@ -79,14 +89,19 @@ def running(site: Site) -> bool:
     return bool(processes.recall(folder(site) / "process"))
 
 
-def start(site: Site) -> bool:
-    """Start a zone's server, and return when all its ports answer; False where it ran already."""
+def start(site: Site, version: str = "") -> bool:
+    """Start a zone's server, and return when all its ports answer; False where it ran already.
+
+    It plays the OpenNebula of this `version`; without one that which it has played before.
+    """
     if running(site):
         return False
     place = folder(site)
     place.mkdir(parents=True, exist_ok=True)
     config = place / "zone.json"
-    config.write_text(json.dumps(configuration(site), indent=2))
+    if not version and config.exists():
+        version = json.loads(config.read_text()).get("version", "")
+    config.write_text(json.dumps(configuration(site, version), indent=2))
     log_path = place / "log"
     with open(log_path, "ab") as log:
         begin = log.tell()

@@ -59,10 +59,18 @@ def running(host: str) -> bool:
     return bool(_supervisor(host))
 
 
-def start(host: str, image_name: str, *, binds: Sequence[tuple[Path, str]] = (), files: Mapping[str, bytes] | None = None) -> None:
+def start(
+    host: str,
+    image_name: str,
+    *,
+    binds: Sequence[tuple[Path, str]] = (),
+    files: Mapping[str, bytes] | None = None,
+    devices: Mapping[str, Path] | None = None,
+) -> None:
     """Boot a host whose namespace is ready; returns when its init was started. A running one is left alone.
 
-    `binds` are folders of this machine shown read-only in the host, `files` go into its disk before the first boot.
+    `binds` are folders of this machine shown read-only in the host, `files` go into its disk before the first boot, `devices` are
+    block devices of this machine by the name of the disk that each is in the host.
     """
     if running(host):
         return
@@ -91,6 +99,7 @@ def start(host: str, image_name: str, *, binds: Sequence[tuple[Path, str]] = (),
             file.write_bytes(content)
         (place / "booted").touch()
     options = [f"--bind-ro={source}:{target}" for source, target in binds]
+    options += [f"--bind={device}:/dev/{name}" for name, device in (devices or {}).items()]
     with open(place / "log", "ab") as log:
         process = subprocess.Popen(
             [str(Path(__file__).resolve().parent / "nsrun"), topology.NAME, host, topology.namespace(host), str(root), *options],

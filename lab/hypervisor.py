@@ -11,7 +11,7 @@ import shutil
 import threading
 from collections.abc import Mapping
 
-from lab import hosts, network, topology
+from lab import disks, hosts, network, topology
 from lab.zone.hypervisor import Machine
 
 
@@ -41,7 +41,9 @@ class NspawnHypervisor:
             for number, nic in enumerate(machine.nics):
                 network.plug(name, f"eth{number}", network.switch(site), nic.bridge, f"v{machine.vm_id}n{number}", nic.mac)
             self._write_context(name, machine.context)
-            hosts.start(name, machine.image, binds=((hosts.folder(name) / "context", "/context"),))
+            (hosts.folder(name) / "disks").write_text("".join(f"{disk.image}\n" for disk in machine.disks))
+            devices = {disk.target: disks.attach(machine.zone, disk.image, disk.size) for disk in machine.disks}
+            hosts.start(name, machine.image, binds=((hosts.folder(name) / "context", "/context"),), devices=devices)
 
     def _write_context(self, name: str, files: Mapping[str, bytes]) -> None:
         place = hosts.folder(name) / "context"
@@ -53,16 +55,25 @@ class NspawnHypervisor:
             temporary.chmod(0o600)
             temporary.rename(target)
 
+    def _detach(self, zone: str, name: str) -> None:
+        """Let go of the persistent images of a VM that is off; they stay."""
+        used = hosts.folder(name) / "disks"
+        for image in used.read_text().splitlines() if used.exists() else []:
+            disks.detach(zone, image)
+
     def stop(self, zone: str, vm_id: int, *, hard: bool = False) -> None:
         """Power a VM off; its disk stays."""
         name = host(zone, vm_id)
         with self._lock(name):
             hosts.stop(name, hard=hard)
+            self._detach(zone, name)
 
     def destroy(self, zone: str, vm_id: int) -> None:
         """Switch a VM off and drop its disk and its network."""
         name = host(zone, vm_id)
         with self._lock(name):
+            hosts.stop(name, hard=True)
+            self._detach(zone, name)
             hosts.destroy(name)
             shutil.rmtree(hosts.folder(name), ignore_errors=True)
 

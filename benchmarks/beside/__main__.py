@@ -11,19 +11,16 @@ Python environment; each has its own lab code and images. Needs root and `make s
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-WORKTREE = ROOT / ".build" / "beside"
+from benchmarks import checkouts
+from benchmarks.checkouts import ROOT
+
 LAB = "beside"
 API_TASKS = ("service", "vm")
 API_ZONES = 10
@@ -31,40 +28,11 @@ API_ZONES = 10
 
 def run(place: Path, *command: str) -> float:
     """Run a command in a checkout and return its seconds; ends the benchmark where the command fails."""
-    environment = {
-        **os.environ,
-        "ONEFLOWER_LAB": LAB,
-        "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}",
-        "ANSIBLE_COLLECTIONS_PATH": str(place / ".build/collections"),
-        "PYTHONPATH": str(place),
-    }
-    started = time.monotonic()
-    done = subprocess.run(
-        command, cwd=place, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(f"{place}: {' '.join(command)} ended with {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
-    return time.monotonic() - started
+    return checkouts.run(place, LAB, *command)
 
 
 def lab(place: Path, command: str) -> None:
-    run(place, str(ROOT / ".venv/bin/python"), "-m", "lab", command)
-
-
-@contextlib.contextmanager
-def checked_out(revision: str) -> Iterator[Path]:
-    """Check a revision out below .build, with this Python environment; yields its folder, and removes it in the end."""
-    remove = ["git", "worktree", "remove", "--force", str(WORKTREE)]
-    subprocess.run(remove, cwd=ROOT, check=False, capture_output=True)  # of a benchmark that was killed
-    run(ROOT, "git", "worktree", "add", "--force", "--detach", str(WORKTREE), revision)
-    try:
-        (WORKTREE / ".venv").symlink_to(ROOT / ".venv")
-        collection = WORKTREE / ".build/collections/ansible_collections/oneflower"
-        collection.mkdir(parents=True)
-        (collection / "federation").symlink_to("../../../..")
-        yield WORKTREE
-    finally:
-        subprocess.run(remove, cwd=ROOT, check=False)
+    checkouts.lab(place, LAB, command)
 
 
 def walkthrough(place: Path) -> dict[str, float]:
@@ -118,12 +86,12 @@ def show(this: dict[str, list[float]], other: dict[str, list[float]], revision: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python benchmarks/beside", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.beside", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--base", default="b8a0572", help="the other revision")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     load = f"{os.getloadavg()[0]:.2f}"
-    with checked_out(arguments.base) as other:
+    with checkouts.checked_out(arguments.base, LAB) as other:
         for place in (ROOT, other):
             lab(place, "image")
             lab(place, "down")  # of building, and of a benchmark that was killed

@@ -16,12 +16,13 @@ Keys (all but ``name``, ``zone_id``, ``role``, ``auth_file``, ``database`` and `
     onegate_endpoint    URL of OneGate as the VMs reach it; without it a template with TOKEN="YES" is refused
     hypervisor          "nspawn" | "none" (no guest ever boots: a VM is RUNNING after ``timings.boot`` seconds)
     hosts               names of the hypervisor hosts (default: one, ``<name>-host``)
-    seed                {"vnets": [...], "vm_templates": [...]}; used only when the database is new
+    seed                {"vnets": [...], "images": [...], "vm_templates": [...]}; used only when the database is new
     timings             seconds, see Timings
 
 A seeded vnet: ``name``, ``bridge``, ``first_ip``, ``size``, ``network``, ``mask``, ``gateway``, ``dns``, ``fixed`` (list of
 [first address, size] outside the range, for NICs that ask for their IP; by default the addresses from .3 up to
-``first_ip``), ``attributes`` (any other attribute, e.g. ROUTES). A seeded VM template: ``name``, ``image``, ``cpu``,
+``first_ip``), ``attributes`` (any other attribute, e.g. ROUTES). A seeded image is an empty persistent one: ``name``, ``size``
+in MiB. A seeded VM template: ``name``, ``image``, ``disks`` (dict: target such as vdb, name of a persistent image), ``cpu``,
 ``memory``, ``vcpu``, ``nic`` (name of a vnet; none by default), ``context`` (dict), ``attributes``.
 """
 

@@ -18,8 +18,20 @@ class Nic:
 
 
 @dataclasses.dataclass(frozen=True)
+class Disk:
+    """A persistent image as a disk of a VM: the image's name, the name of the disk (vdb) and its size in MiB."""
+
+    image: str
+    target: str
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Machine:
-    """A VM as the zone wants it: `zone` is its name (zone-b), `context` the files of the CONTEXT disk."""
+    """A VM as the zone wants it: `zone` is its name (zone-b), `context` the files of the CONTEXT disk.
+
+    It boots from `image`, a copy of its own; `disks` are the persistent images beside it.
+    """
 
     zone: str
     vm_id: int
@@ -27,6 +39,7 @@ class Machine:
     image: str
     nics: tuple[Nic, ...]
     context: Mapping[str, bytes]
+    disks: tuple[Disk, ...] = ()
 
 
 class Hypervisor(t.Protocol):

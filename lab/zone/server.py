@@ -113,6 +113,8 @@ class Zone:
         admin = self.one.user(0)
         for vnet in self.config.seed.get("vnets", []):
             make_vnet(self.one, vnet)
+        for seed in self.config.seed.get("images", []):
+            make_image(self.one, admin, seed["name"], persistent=True, size=seed["size"])
         for seed in self.config.seed.get("vm_templates", []):
             template = Template([("CPU", str(seed.get("cpu", 1))), ("MEMORY", str(seed.get("memory", 512)))])
             if vcpu := seed.get("vcpu"):
@@ -121,6 +123,8 @@ class Zone:
                 if not any(known.name == image for known in self.store.all("image")):
                     make_image(self.one, admin, image)
                 template.add("DISK", {"IMAGE": image, "IMAGE_UNAME": admin.name})
+            for target, image in seed.get("disks", {}).items():
+                template.add("DISK", {"IMAGE": image, "IMAGE_UNAME": admin.name, "TARGET": target})
             if nic := seed.get("nic"):
                 template.add("NIC", {"NETWORK": nic, "NETWORK_UNAME": admin.name})
             default = {"NETWORK": "YES", "REPORT_READY": "YES", "TOKEN": "YES", "SSH_PUBLIC_KEY": "$USER[SSH_PUBLIC_KEY]"}

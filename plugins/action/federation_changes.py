@@ -52,6 +52,10 @@ class ActionModule(ActionBase):
             refused = self._stale(arguments["plan_file"], made, observed) if arguments["plan_file"] else []
         except plan.PlanError as error:  # the inventory does not fit what exists
             refused = error.findings
+        # What a first look has refused stays refused, and what it has warned of is still worth telling.
+        before = given.get("federation_changes", {})
+        refused = [*(findings.from_result(entry) for entry in before.get("refused", ())), *refused]
+        warned = [entry for entry in map(findings.from_result, before.get("findings", ())) if not entry.is_error]
         found = changes.changes(made, observed)
         told = [*refused, *changes.findings(made, observed, found)]
         if arguments["save"] and made["run"]["fail_on_change"]:
@@ -64,13 +68,11 @@ class ActionModule(ActionBase):
                 show(line)
             for line in report.finding_lines(told):
                 show(line, color="red")
-        # What a first look has warned of is gone from the second, and still worth telling.
-        earlier = (findings.from_result(entry) for entry in given.get("federation_changes", {}).get("findings", ()))
-        told = report.unique([*(entry for entry in earlier if not entry.is_error), *told])
-        may_apply = arguments["apply"] and not refused
-        result.update(
-            changed=False, plan=made, changes=_summary(made, observed, found, told, written["digest"], may_apply=may_apply)
-        )
+        told = report.unique([*warned, *told])
+        may_apply = arguments["apply"] and not refused and not changes.refuses_all(made, told)
+        summary = _summary(made, observed, found, told, written["digest"], may_apply=may_apply)
+        summary["refused"] = [finding.to_result() for finding in refused]
+        result.update(changed=False, plan=made, changes=summary)
         return result
 
     def _stale(self, path: str, made: t.Mapping[str, t.Any], observed: observation.Observation) -> list[findings.Finding]:
@@ -111,15 +113,13 @@ def _summary(
             for step in changes.STEPS
         },
         "blocked": blocked,
-        "replaced": sorted(
-            {change.host for change in found if change.kind == changes.REPLACE and change.host not in blocked} if may_apply else ()
-        ),
+        "replaced": [host for host in changes.replaced(made, observed, found) if host not in blocked],
         "handovers": {
             change.host: changes.handovers(change.host, made["zones"][change.host], observed.zones[change.host])
             for change in found
             if change.step == changes.REPLACEMENTS
         },
-        "stops_training": any(change.effect.training and change.host not in blocked for change in found),
+        "stops_training": may_apply and any(change.effect.training and change.host not in blocked for change in found),
         "runs_active": sum(zone.runs_active for zone in observed.zones.values()),
         "forget": changes.unknown_nodes(made, observed),
         "errors": {

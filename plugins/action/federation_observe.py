@@ -11,7 +11,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.backends import federation_zone_info
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.session import CONNECTION_ARGUMENTS
-from ansible_collections.oneflower.federation.plugins.plugin_utils.federation.observation import NOT_IN_THIS_RUN
+from ansible_collections.oneflower.federation.plugins.plugin_utils.federation.observation import NOT_IN_THIS_RUN, REGISTERED
 from ansible_collections.oneflower.federation.plugins.plugin_utils.opennebula_action import run_in_process
 
 
@@ -29,6 +29,9 @@ class ActionModule(ActionBase):
         host = given["inventory_hostname"]
         # Not an argument: templating the plan for every host would cost more than reading the host.
         plan = given["federation_plan"]
+        if self._task.args.get("again") and not _touched(given, host) and REGISTERED in given:
+            result.update(changed=False, observed=given[REGISTERED]["observed"])
+            return result
         zone = plan["zones"].get(host) or plan["leaving"]["zones"].get(host)
         gateway = plan["gateways"].get(host) or plan["leaving"]["gateways"].get(host)
         try:
@@ -73,3 +76,13 @@ class ActionModule(ActionBase):
         name = "oneflower.federation.gateway_info"
         found: dict[str, t.Any] = self._execute_module(module_name=name, module_args=arguments, task_vars=given)
         return found
+
+
+def _touched(given: t.Mapping[str, t.Any], host: str) -> bool:
+    """Tell whether a run that made its changes has to read a host again.
+
+    The SuperLink shows in all: its certificate at the gateways, and in what SuperNodes tell. What sites change shows in the
+    SuperLink.
+    """
+    hosts, coordinator = given["federation_changes"]["hosts"], given["federation_plan"]["superlink"]["zone"]
+    return host == coordinator or host in hosts or coordinator in hosts

@@ -30,12 +30,16 @@ options:
     description: Seconds that the coordinator is read again for, until every SuperNode is online.
     type: float
     default: 0
+  again:
+    description: Whether only what the changes of this run can have moved is read; of all else the result is that of the first reading.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
 - name: Read the zone or the gateway
   oneflower.federation.federation_observe:
-    endpoint: "{{ federation_endpoint | default(omit) }}"
+    endpoint: https://one-a.example.org:2633/RPC2
   register: observe_result
 """
 

@@ -31,7 +31,7 @@ options:
     elements: str
     default: []
   teardown:
-    description: Whether the whole federation is taken away; C(federation_confirm) must hold its name then.
+    description: Whether the whole federation is taken away. The run has to be given the federation's name then.
     type: bool
     default: false
   keep_services:

@@ -77,6 +77,7 @@ def instantiate(one: Oned, user: Entity, number: int, name: str, hold: bool, tex
     return create_vm(one, user, template, name, source.name, hold)
 
 
-def make_image(one: Oned, user: Entity, name: str) -> Entity:
-    image = Entity("image", one.store.next_id("image"), name, user.id, user.gid, data={"regtime": now()})
+def make_image(one: Oned, user: Entity, name: str, **data: object) -> Entity:
+    """Make an image; `data` may say `persistent` and its `size` in MiB."""
+    image = Entity("image", one.store.next_id("image"), name, user.id, user.gid, data={"regtime": now(), **data})
     return one.store.put(image)

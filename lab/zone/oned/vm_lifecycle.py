@@ -15,7 +15,7 @@ import typing as t
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 
-from ..hypervisor import Hypervisor, Machine, Nic
+from ..hypervisor import Disk, Hypervisor, Machine, Nic
 from ..store import Entity
 from . import context
 from .core import Oned, now
@@ -38,7 +38,7 @@ from .vm_states import (
     STATES,
     names,
 )
-from .vms import release_leases
+from .vms import release_images, release_leases
 
 log = logging.getLogger("lab.zone.vm")
 
@@ -181,6 +181,11 @@ class VmLifecycle:
             image=disk.get("IMAGE", ""),
             nics=nics,
             context=context.files(self.one, vm),
+            disks=tuple(
+                Disk(image=more["IMAGE"], target=more["TARGET"], size=int(more["SIZE"]))
+                for more in vm.template.vectors("DISK")
+                if more.get("PERSISTENT") == "YES"
+            ),
         )
 
     # -- steps --------------------------------------------------------------------------------------------------
@@ -254,6 +259,7 @@ class VmLifecycle:
         self._close_history(vm)
         vm.data["etime"] = now()
         release_leases(self.one, vm)
+        release_images(self.one, vm)
         self._set(vm, DONE)
 
     async def _power_off(self, vm: Entity, *, hard: bool) -> None:

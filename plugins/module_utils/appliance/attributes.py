@@ -32,6 +32,7 @@ CA_CERTIFICATE = "FL_CA_CERT"
 CERTIFICATE_SANS = "FL_CERT_SAN"
 CERTIFICATE_FINGERPRINT = "FL_CERT_FINGERPRINT"
 NODES_ONLINE = "FL_NODES_ONLINE"
+STATE = "FL_STATE"
 SUPERLINK_DIALLED = "FL_SUPERLINK"
 PEER_FINGERPRINT = "FL_PEER_FINGERPRINT"
 PARTITION = "FL_PARTITION_ID"
@@ -50,6 +51,9 @@ RUN_NODES = "FL_RUN_NODES"
 RUN_PARTITIONS = "FL_RUN_PARTITIONS"
 RUN_SECONDS = "FL_RUN_SECONDS"
 RUN_ERROR = "FL_RUN_ERROR"
+
+# Values of STATE.
+ON_DISK, ON_IMAGE = "disk", "image"
 
 # Values of RUN_STATUS; the first is what a VM without a run is read as.
 NO_RUN, RUNNING, FINISHED, FAILED = "none", "running", "finished", "failed"
@@ -95,6 +99,11 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     Attribute(CA_CERTIFICATE, _SUPERLINK, "its CA certificate, base64 of PEM"),
     Attribute(CERTIFICATE_SANS, _SUPERLINK, "names in its server certificate, separated by commas"),
     Attribute(CERTIFICATE_FINGERPRINT, _SUPERLINK, "SHA-256 of its server certificate"),
+    Attribute(
+        STATE,
+        _SUPERLINK,
+        "where its CA and its state lie: `disk` (they outlive the VM, see below) or `image` (they go with it)",
+    ),
     Attribute(NODES_ONLINE, _SUPERLINK, "SuperNodes online, from the SuperLink's database"),
     Attribute(NODES, _SUPERLINK, "every registered node, `id:online` or `id:offline`, separated by commas; absent without one"),
     Attribute(RUNS_ACTIVE, _SUPERLINK, "runs that are not finished, whoever started them"),

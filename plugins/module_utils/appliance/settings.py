@@ -33,6 +33,7 @@ KEEPALIVE_TIMEOUT = "FL_GRPC_KEEPALIVE_TIMEOUT"
 EXTRA_SAN = "FL_CERT_EXTRA_SAN"
 FLEET_API_ADDRESS = "FL_FLEET_API_ADDRESS"
 DATABASE = "FL_DATABASE"
+STATE_DISK = "FL_STATE_DISK"
 SUPERLINK_ADDRESS = "FL_SUPERLINK_ADDRESS"
 CA_CERTIFICATE = "FL_SSL_CA_CERTFILE"
 PARTITIONS = "FL_PARTITIONS"
@@ -229,6 +230,10 @@ def _database(value: str) -> str | None:
     return f"is {value!r}; a plain file name is needed, it lies in /var/lib/flower"
 
 
+def _disk(value: str) -> str | None:
+    return None if re.fullmatch(r"[a-z][a-z0-9]{1,31}", value) else f"is {value!r}; the name of a whole disk is needed, such as vdb"
+
+
 BOTH = ROLES
 SETTINGS: tuple[Setting, ...] = (
     Setting(ROLE, "list", "", BOTH, "What the VM becomes", mandatory=True, options=ROLES, input=False),
@@ -283,6 +288,14 @@ SETTINGS: tuple[Setting, ...] = (
         rule=_listen,
     ),
     Setting(DATABASE, "text", "state.db", (SUPERLINK,), "File name of the SuperLink state", rule=_database),
+    Setting(
+        STATE_DISK,
+        "text",
+        "",
+        (SUPERLINK,),
+        "Disk that keeps CA and state beyond the VM, such as vdb; empty: they lie on the image and go with the VM",
+        rule=_disk,
+    ),
     Setting(
         SUPERLINK_ADDRESS,
         "text",

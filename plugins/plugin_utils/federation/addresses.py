@@ -34,7 +34,7 @@ class Partitions:
     """The number of SuperNodes and the partition numbers of every training site.
 
     A site may have more numbers than SuperNodes: those of VMs that it had before stay its own. `pinned` are the sites whose numbers
-    stand in the inventory, `fresh` the sites that get numbers they did not have.
+    all stand in the inventory, `fresh` the sites that get numbers they did not have.
     """
 
     supernodes: Mapping[str, int]
@@ -126,9 +126,10 @@ def _tunnels(inventory: Inventory, topology: Topology, kept: Kept, found: list[F
             continue
         tunnels[site] = address
         owner[address] = site
+    ends = (overlay.network_address, overlay.broadcast_address)
     for site in topology.sites:
         has = kept.tunnels.get(topology.gateways.get(site, ""))
-        if site not in tunnels and has is not None and has in overlay and has not in owner:
+        if site not in tunnels and has is not None and has in overlay and has not in ends and has not in owner:
             tunnels[site] = has
             owner[has] = site
     free = (address for address in overlay.hosts() if address not in owner and address not in kept.taken)
@@ -144,7 +145,10 @@ def _tunnels(inventory: Inventory, topology: Topology, kept: Kept, found: list[F
 
 
 def partitions(inventory: Inventory, topology: Topology, kept: Kept, found: list[Finding]) -> Partitions:
-    """Return the sites' partition numbers: pinned ones, then what a site has already, then the lowest free ones."""
+    """Return the sites' partition numbers: pinned ones, then what a site has already, then the lowest free ones.
+
+    A pinned site keeps what it has from its pin on, so that it can be scaled without a VM being made anew.
+    """
     supernodes = {site: number for site in topology.sites if (number := inventory.get(site, variables.SUPERNODES)) is not None}
     numbers: dict[str, tuple[int, ...]] = {}
     owner: dict[int, str] = {}
@@ -153,24 +157,34 @@ def partitions(inventory: Inventory, topology: Topology, kept: Kept, found: list
         numbers[site] = tuple(sorted(given))
         owner.update(dict.fromkeys(numbers[site], site))
 
+    pins: dict[str, range] = {}
     for site, number in supernodes.items():
         offset = inventory.get(site, variables.PARTITION_OFFSET)
         if offset is None:
             continue
-        taken = [other for other in range(offset, offset + number) if other in owner]
-        if taken:
-            held = settings.format_numbers(numbers[owner[taken[0]]])
-            text = f"is {offset}, but {owner[taken[0]]} numbers its SuperNodes {held}"
+        pin = range(offset, offset + number)
+        other = next((name for name, taken in pins.items() if taken.start < pin.stop and pin.start < taken.stop), None)
+        if other is not None:
+            text = f"is {offset}, but {other} numbers its SuperNodes {settings.format_numbers(pins[other])}"
             found.append(Finding("inventory.conflict", site, variables.PARTITION_OFFSET.name, text))
-        give(site, range(offset, offset + number))
-    has = {site: [number for number in kept.partitions.get(site, ()) if number not in owner] for site in supernodes}
+        pins[site] = pin
+    for site, pin in pins.items():
+        others = {number for other, taken in pins.items() if other != site for number in taken} | set(owner)
+        own = [number for number in kept.partitions.get(site, ()) if number >= pin.start and number not in others]
+        if own:
+            others |= {number for other, has in kept.partitions.items() if other != site for number in has}
+            more = (number for number in itertools.count(pin.start) if number not in own and number not in others)
+            own = [*own, *itertools.islice(more, max(0, len(pin) - len(own)))]
+        give(site, own or pin)
     for site in supernodes:
-        if site not in numbers and has[site]:
-            give(site, (number for number in has[site] if number not in owner))
+        left = [number for number in kept.partitions.get(site, ()) if number not in owner]
+        if site not in numbers and left:
+            give(site, left)
     free = (number for number in itertools.count() if number not in owner)
     short = {site: number - len(numbers.get(site, ())) for site, number in supernodes.items()}
     for site, missing in short.items():
         if missing > 0:
             give(site, [*numbers.get(site, ()), *itertools.islice(free, missing)])
-    pinned = frozenset(site for site in supernodes if inventory.get(site, variables.PARTITION_OFFSET) is not None)
-    return Partitions(supernodes, numbers, pinned, frozenset(site for site, missing in short.items() if missing > 0))
+    pinned = frozenset(site for site, pin in pins.items() if set(numbers[site]) <= set(pin))
+    fresh = frozenset(site for site in supernodes if not set(numbers[site]) <= set(kept.partitions.get(site, ())))
+    return Partitions(supernodes, numbers, pinned, fresh)

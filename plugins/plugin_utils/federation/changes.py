@@ -18,7 +18,11 @@ from dataclasses import asdict, dataclass
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, settings
 from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.bodies import comparable
-from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.states import FAILED_STATES, GOING_STATES
+from ansible_collections.oneflower.federation.plugins.module_utils.opennebula.states import (
+    FAILED_STATES,
+    GOING_STATES,
+    STEADY_STATES,
+)
 
 from . import gateways, services, variables
 from .findings import CODES, Finding
@@ -48,13 +52,26 @@ class Effect:
 
 
 NO_EFFECT = Effect()
-# Upper bounds; benchmarks/follow measures them.
+# Upper bounds; benchmarks/follow measures them. EFFECTS has them all, for people.
 SUPERLINK_RESTART = Effect("the SuperLink; its SuperNodes come back by themselves", 30, training=True)
 SUPERNODE_RESTART = Effect("the site's SuperNodes", 30, training=True)
-SUPERLINK_REPLACED = Effect("the SuperLink, until its new VM serves", 600, training=True)
+SUPERLINK_REPLACED = Effect("the SuperLink, until its new VM serves with the CA and the state of the old one", 600, training=True)
+SUPERLINK_LOST = Effect(
+    "the SuperLink, until its new VM serves; CA and state go with the old one, so every site gets a new CA", 600, training=True
+)
 SUPERNODE_REPLACED = Effect("one SuperNode after the other", 600, training=True)
 SUPERLINK_GOES = Effect("the SuperLink", training=True)
 SUPERNODES_GO = Effect("the SuperNodes that go", training=True)
+SITE_CUT_OFF = Effect("what the site's SuperNodes and the SuperLink tell each other", training=True)
+EFFECTS = (
+    (f"`{RESTART}` of a setting of the coordinator", SUPERLINK_RESTART),
+    (f"`{RESTART}` of a setting of a training site", SUPERNODE_RESTART),
+    (f"`{REPLACE}` at the coordinator", SUPERLINK_REPLACED),
+    (f"`{REPLACE}` at a training site", SUPERNODE_REPLACED),
+    (f"`{SCALE}` down, `{REMOVE}` of a training site's service", SUPERNODES_GO),
+    (f"`{REMOVE}` of the coordinator's service", SUPERLINK_GOES),
+    (f"`{REMOVE}` of a site's tunnel, or of its peer at the hub", SITE_CUT_OFF),
+)
 
 
 @dataclass(frozen=True)
@@ -120,15 +137,32 @@ def _zones(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]
             continue
         if zone.state in (*FAILED_STATES, *GOING_STATES) and zone.successor is None:
             yield Change(name, step, RESTART, "service", zone.failure or "is not RUNNING", zone.state, "RUNNING")
+            if goes(zone):
+                continue
+        elif zone.state not in STEADY_STATES:
+            yield Change(name, step, WAIT, "service", zone.failure or "until it is RUNNING", zone.state, "RUNNING")
         replaced = _replacements(name, step, entry, zone)
         yield from replaced
         if replaced:
             continue
         if template := _template(service, zone):
             yield Change(name, step, SET, "service template", "for new services", "", template)
-        if len(zone.vms) != service["cardinality"]:
+        # OneFlow is making its VMs, or taking them away.
+        under_way = zone.state not in (*STEADY_STATES, "WARNING") and zone.cardinality == service["cardinality"]
+        if len(zone.vms) != service["cardinality"] and not under_way:
             yield _scaled(name, step, service, zone)
         yield from _settings(name, step, service, zone, carried)
+
+
+def goes(zone: Zone) -> bool:
+    """Tell whether a service is on its way out: it is made anew, and its VMs are lost already."""
+    return "UNDEPLOYING" in zone.state
+
+
+def keeps_state(entry: Mapping[str, t.Any], coordinator: Zone) -> bool:
+    """Tell whether a new VM of the SuperLink has the CA and the state of the one there is."""
+    vm, disk = coordinator.superlink, entry["service"]["inputs"].get(settings.STATE_DISK)
+    return bool(disk) and vm is not None and vm.attributes.get(attributes.STATE) == attributes.ON_DISK
 
 
 def _scaled(name: str, step: str, service: Mapping[str, t.Any], zone: Zone) -> Change:
@@ -161,7 +195,8 @@ def _replacements(name: str, step: str, entry: Mapping[str, t.Any], zone: Zone) 
 def _replaced(name: str, step: str, entry: Mapping[str, t.Any], part: Zone, zone: Zone) -> Iterator[Change]:
     """Return what of one service cannot be changed in place: everything that a VM is made of. The ids are those of its zone."""
     service = entry["service"]
-    step, effect = (COORDINATOR, SUPERLINK_REPLACED) if step == COORDINATOR else (REPLACEMENTS, SUPERNODE_REPLACED)
+    superlink = SUPERLINK_REPLACED if keeps_state(entry, zone) else SUPERLINK_LOST
+    step, effect = (COORDINATOR, superlink) if step == COORDINATOR else (REPLACEMENTS, SUPERNODE_REPLACED)
     nic = _first(part.contents.get("NIC"))
     made: list[tuple[variables.Variable, t.Any, t.Any]] = [
         (variables.VM_TEMPLATE, part.role_template, zone.vm_template),
@@ -170,6 +205,8 @@ def _replaced(name: str, step: str, entry: Mapping[str, t.Any], part: Zone, zone
     ]
     if step == COORDINATOR:
         made.append((variables.SUPERLINK_ADDRESS, nic.get("IP"), service["nic"].get("IP")))
+        state = attributes.ON_DISK if service["inputs"].get(settings.STATE_DISK) else attributes.ON_IMAGE
+        made.append((variables.STATE_DISK, zone.superlink.attributes.get(attributes.STATE) if zone.superlink else "", state))
     for variable, old, new in made:
         if old not in (None, "") and new not in (None, "") and str(old) != str(new):
             yield Change(name, step, REPLACE, service["role"], variable.name, str(old), str(new), effect)
@@ -202,14 +239,18 @@ def _first(value: t.Any) -> Mapping[str, t.Any]:
 
 
 def _carried(plan: Mapping[str, t.Any], coordinator: Zone) -> Mapping[str, str]:
-    """Return what the sites are to have of the SuperLink's attributes, by attribute; empty values are not known yet."""
+    """Return what the sites are to have of the SuperLink's attributes, by attribute; empty values are not known yet.
+
+    Nothing where the coordinator was not read: then nobody knows.
+    """
+    if coordinator.unread:
+        return {}
     vm = coordinator.superlink
     wanted = {attribute for entry in plan["zones"].values() for attribute in entry["service"]["from_superlink"].values()}
     anew = coordinator.absent or any(
-        change.kind == REPLACE
+        goes(coordinator) or _replacements(name, COORDINATOR, entry, coordinator)
         for name, entry in plan["zones"].items()
-        if entry["role"] == "coordinator" and not coordinator.unread
-        for change in _replaced(name, COORDINATOR, entry, coordinator, coordinator)
+        if entry["role"] == "coordinator" and not coordinator.unread and not keeps_state(entry, coordinator)
     )
     return {attribute: "" if anew or vm is None else vm.attributes.get(attribute, "") for attribute in wanted}
 
@@ -220,9 +261,10 @@ def wanted_settings(service: Mapping[str, t.Any], carried: Mapping[str, str]) ->
     return {**service["live"], **{name: value for name, value in from_superlink.items() if value}}
 
 
-def in_force(role: str, vm: Vm, wanted: Mapping[str, str]) -> bool:
-    """Tell whether a VM says that it runs with these settings."""
-    return vm.attributes.get(attributes.SETTINGS_DIGEST) == settings.digest(role, wanted)
+def expected_digest(service: Mapping[str, t.Any], carried: Mapping[str, str], vm: Vm) -> str:
+    """Return the digest that a VM of a service shows once its settings are in force; what is not known yet is taken from the VM."""
+    own = {name: vm.attributes.get(name, "") for name in service["from_superlink"]}
+    return settings.digest(service["role"], {**own, **wanted_settings(service, carried)})
 
 
 def _settings(name: str, step: str, service: Mapping[str, t.Any], zone: Zone, carried: Mapping[str, str]) -> Iterator[Change]:
@@ -251,10 +293,10 @@ def _settings(name: str, step: str, service: Mapping[str, t.Any], zone: Zone, ca
             )
     yield from _unnumbered(name, step, service, zone)
     for vm in zone.vms:
-        if vm.id not in behind and not (
-            in_force(service["role"], vm, wanted) and vm.attributes.get(attributes.READY) == settings.YES
-        ):
-            said = vm.attributes.get(attributes.ERROR) or "not in force yet"
+        stands = vm.state not in ("", "RUNNING")
+        in_force = not stands and vm.attributes.get(attributes.SETTINGS_DIGEST) == expected_digest(service, carried, vm)
+        if vm.id not in behind and not (in_force and vm.attributes.get(attributes.READY) == settings.YES):
+            said = vm.state if stands else vm.attributes.get(attributes.ERROR) or "not in force yet"
             yield Change(name, step, WAIT, f"VM {vm.id}", "until it runs with its settings", said, "ready")
 
 
@@ -297,7 +339,7 @@ def shown_setting(name: str, value: str) -> str:
 def _gateways(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]:
     for name, planned in plan["gateways"].items():
         gateway = observed.gateways[name]
-        if gateway.unread or _taken(planned, gateway):
+        if gateway.unread or gateways.conflicts(planned, gateway):
             continue
         if not gateway.federation and not gateway.stored:
             # Nothing of the federation is there: one change stands for the dozen that make the tunnel's end.
@@ -313,7 +355,9 @@ def _gateways(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Chan
 
 
 def _of_gateway(name: str, difference: gateways.Difference, reason: str) -> Change:
-    return Change(name, LINKS, difference.kind, difference.subject, reason, difference.old, difference.new)
+    cuts = difference.kind == REMOVE and (difference.subject == "interface" or difference.subject.startswith("peer "))
+    effect = SITE_CUT_OFF if cuts else NO_EFFECT
+    return Change(name, LINKS, difference.kind, difference.subject, reason, difference.old, difference.new, effect)
 
 
 # Which variable a gateway's difference follows from, where there is one.
@@ -328,11 +372,6 @@ def _reason(subject: str) -> str:
     if subject.startswith("peer "):
         return "the gateways of the federation"
     return _GATEWAY_REASONS.get(subject, "")
-
-
-def _taken(planned: Mapping[str, t.Any], gateway: gateways.Gateway) -> bool:
-    """Tell whether the interface belongs to another federation, or to somebody else."""
-    return gateway.foreign or gateway.federation not in ("", planned["wireguard_gateway_federation"])
 
 
 def unknown_nodes(plan: Mapping[str, t.Any], observed: Observation) -> list[str]:
@@ -356,6 +395,14 @@ def _nodes(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]
     if unknown:
         text = f"{len(unknown)} node(s): {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
         yield Change(plan["superlink"]["zone"], NODES, REMOVE, "SuperNodes", "no VM of the federation is this node", text, "")
+    coordinator = observed.zones.get(plan["superlink"]["zone"])
+    going = sum(
+        max(0, len(zone.vms) - entry["service"]["cardinality"])
+        for name, entry in plan["zones"].items()
+        if entry["role"] == "training_site" and not (zone := observed.zones[name]).unread
+    )
+    if going and coordinator is not None and coordinator.superlink is not None:
+        yield Change(plan["superlink"]["zone"], NODES, REMOVE, "SuperNodes", "their VMs go", f"{going} node(s)", "")
 
 
 # -- findings ------------------------------------------------------------------------------------------------------------
@@ -368,20 +415,22 @@ def findings(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[C
         zone, service = observed.zones[name], entry["service"]
         if zone.unread:
             if zone.unread != NOT_IN_THIS_RUN:
-                told.append(Finding("zone.unread", name, CODES["zone.unread"].mend, zone.unread))
+                told.append(Finding(zone.code, name, CODES[zone.code].mend, zone.unread))
             continue
+        if "template" in zone.faults:
+            told.append(Finding("zone.object", name, "", zone.faults["template"]))
         if name in plan["zones"]:
-            for variable, number, asked in (
-                (variables.VM_TEMPLATE, zone.vm_template, service["vm_template"]),
-                (variables.NETWORK, zone.network, service["network"]),
+            for variable, option, number, what in (
+                (variables.VM_TEMPLATE, "vm_template", zone.vm_template, "VM template"),
+                (variables.NETWORK, "network", zone.network, "virtual network"),
             ):
                 if number is None:
-                    what = "VM template" if variable is variables.VM_TEMPLATE else "virtual network"
-                    told.append(Finding("zone.object", name, variable.name, f"there is no {what} {asked!r} that its user may use"))
+                    text = zone.faults.get(option) or f"there is no {what} {service[option]!r} that its user may use"
+                    told.append(Finding("zone.object", name, variable.name, text))
     for name in (*plan["gateways"], *plan["leaving"]["gateways"]):
         gateway = observed.gateways[name]
         if gateway.unread and gateway.unread != NOT_IN_THIS_RUN:
-            told.append(Finding("gateway.unread", name, CODES["gateway.unread"].mend, gateway.unread))
+            told.append(Finding(gateway.code, name, CODES[gateway.code].mend, gateway.unread))
     told += _taken_or_left(plan, observed)
     told += _unnumberable(plan, observed)
     if not plan["run"]["allow_replace"]:
@@ -390,6 +439,17 @@ def findings(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[C
                 text = f"{change.reason} {change.old} -> {change.new} needs new VMs, which this run may not make"
                 told.append(Finding("change.replace", change.host, variables.ALLOW_REPLACE.name, text))
     return told
+
+
+def replaced(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[Change]) -> list[str]:
+    """Return the zones whose services a run makes anew: what cannot be changed in place, and what is on its way out already."""
+    going = {name for name in plan["zones"] if not observed.zones[name].unread and goes(observed.zones[name])}
+    return sorted(going | {change.host for change in found if change.kind == REPLACE})
+
+
+def refuses_all(plan: Mapping[str, t.Any], told: Iterable[Finding]) -> bool:
+    """Tell whether nothing may be changed: gateways and sites would follow a SuperLink that stays where it is."""
+    return any(finding.code == "change.replace" and finding.host == plan["superlink"]["zone"] for finding in told)
 
 
 def drift(found: Iterable[Change]) -> list[Finding]:
@@ -404,13 +464,9 @@ def _taken_or_left(plan: Mapping[str, t.Any], observed: Observation) -> Iterator
         gateway = observed.gateways[name]
         if gateway.unread:
             continue
-        if _taken(planned, gateway):
-            interface = planned["wireguard_gateway_interface"]
-            owner = f"the federation {gateway.federation!r}" if gateway.federation else "somebody else"
-            yield Finding(
-                "gateway.taken", name, variables.WIREGUARD_INTERFACE.name, f"{interface} on this gateway belongs to {owner}"
-            )
-        elif planned["wireguard_gateway_role"] == "hub":
+        conflicts = gateways.conflicts(planned, gateway)
+        yield from (Finding("gateway.taken", name, variables.WIREGUARD_INTERFACE.name, text) for text in conflicts)
+        if planned["wireguard_gateway_role"] == "hub" and not conflicts:
             known = {*plan["gateways"], *plan["leaving"]["gateways"]}
             for peer, networks in gateway.peers:
                 if peer not in known and not any(_same_peer(networks, entry) for entry in planned["wireguard_gateway_peers"]):
@@ -425,12 +481,17 @@ def _same_peer(networks: Iterable[str], planned: Mapping[str, t.Any]) -> bool:
 
 def _unnumberable(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Finding]:
     """Yield the sites whose new SuperNodes cannot be numbered: another site's numbers could not be read."""
-    unread = [
-        name
-        for name, entry in plan["zones"].items()
-        if entry["role"] == "training_site" and observed.zones[name].unread and not entry["pinned"]
-    ]
+    unread = [name for name, entry in plan["zones"].items() if entry["role"] == "training_site" and observed.zones[name].unread]
     for name, entry in plan["zones"].items():
         if entry["fresh"] and not entry["pinned"] and unread and not observed.zones[name].unread:
             text = f"{', '.join(unread)} could not be read, so it is not known which partition numbers are free"
             yield Finding("partition.unknown", name, variables.PARTITION_OFFSET.name, text)
+
+
+def reference() -> str:
+    """Return the effects as a Markdown table; it stands in docs/changes.md."""
+    lines = ["| change | stops | for at most | hits a training |", "|---|---|---|---|"]
+    for change, effect in EFFECTS:
+        how_long = f"{effect.seconds} s" if effect.seconds else "good"
+        lines.append(f"| {change} | {effect.stops} | {how_long} | {'yes' if effect.training else 'no'} |")
+    return "\n".join(lines) + "\n"

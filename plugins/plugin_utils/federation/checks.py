@@ -72,17 +72,22 @@ def checks(plan: Mapping[str, t.Any], observed: Observation, now: datetime.datet
 
 
 def _as_planned(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Check]:
-    """Yield a row for every host that a run would change, or one that says that there is none."""
+    """Yield a row for every host that a run would change or that was not read, or one that says that there is none."""
+    check, expected = "as planned", "nothing to change"
     left: dict[str, list[changes.Change]] = {}
     for change in changes.real(changes.changes(plan, observed)):
         left.setdefault(change.host, []).append(change)
     for host, found in left.items():
-        text = "; ".join(f"{change.kind} {change.subject} ({change.reason})" for change in found)
-        yield Check("as planned", host, "nothing to change", text, False, host, "change.pending")
-    if not left:
-        yield Check(
-            "as planned", "all hosts", "nothing to change", "nothing to change", True, plan["superlink"]["zone"], "change.pending"
-        )
+        text = "; ".join(f"{change.kind} {change.subject}{change.reason and f' ({change.reason})'}" for change in found)
+        yield Check(check, host, expected, text, False, host, "change.pending")
+    unread = {
+        **{name: (zone.code, zone.unread) for name, zone in observed.zones.items() if zone.unread},
+        **{name: (gateway.code, gateway.unread) for name, gateway in observed.gateways.items() if gateway.unread},
+    }
+    for host, (code, reason) in unread.items():
+        yield Check(check, host, expected, f"not read: {reason}", False, host, code)
+    if not left and not unread:
+        yield Check(check, "all hosts", expected, expected, True, plan["superlink"]["zone"], "change.pending")
 
 
 def _services(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Check]:
@@ -90,12 +95,13 @@ def _services(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Chec
         zone, cardinality = observed.zones[name], entry["service"]["cardinality"]
         expected = f"RUNNING, {cardinality} VM(s)"
         if zone.unread:
-            yield Check("OneFlow service", name, expected, f"not read: {zone.unread}", False, name, "zone.unread")
+            yield Check("OneFlow service", name, expected, f"not read: {zone.unread}", False, name, zone.code)
         elif zone.absent:
             yield Check("OneFlow service", name, expected, "absent", False, name, "service.absent")
         else:
             ok = zone.state == "RUNNING" and len(zone.vms) == cardinality
-            yield Check("OneFlow service", name, expected, f"{zone.state}, {len(zone.vms)} VM(s)", ok, name, "service.state")
+            found = f"{zone.state}, {len(zone.vms)} VM(s){'; ' + zone.failure if zone.failure else ''}"
+            yield Check("OneFlow service", name, expected, found, ok, name, "service.state")
 
 
 def _superlink(plan: Mapping[str, t.Any], zone: Zone, vm: Vm | None, now: datetime.datetime) -> Iterator[Check]:
@@ -134,15 +140,14 @@ def _superlink(plan: Mapping[str, t.Any], zone: Zone, vm: Vm | None, now: dateti
     )
     if plan["keepalive"]["enabled"]:
         yield row("gRPC keepalive in force", *_keepalive(plan, published, server=True), "keepalive.differs")
-    wanted = changes.wanted_settings(plan["zones"][host]["service"], {})
-    yield row("settings in force", *_settings(plan["zones"][host]["service"]["role"], vm or Vm("?"), wanted), "settings.pending")
+    yield row("settings in force", *_settings(plan["zones"][host]["service"], {}, vm or Vm("?")), "settings.pending")
     total, online = str(plan["total_supernodes"]), published.get(attributes.NODES_ONLINE, "none")
     yield row("SuperNodes online in the SuperLink", total, online, online == total, "supernodes.offline")
 
 
-def _settings(role: str, vm: Vm, wanted: Mapping[str, str]) -> tuple[str, str, bool]:
+def _settings(service: Mapping[str, t.Any], carried: Mapping[str, str], vm: Vm) -> tuple[str, str, bool]:
     """Return (expected, found, ok): the digest of all live settings, as the VM says that it runs with them."""
-    expected = settings.digest(role, wanted)
+    expected = changes.expected_digest(service, carried, vm)
     found = vm.attributes.get(attributes.SETTINGS_DIGEST, "")
     return expected, found or "none", found == expected
 
@@ -150,7 +155,7 @@ def _settings(role: str, vm: Vm, wanted: Mapping[str, str]) -> tuple[str, str, b
 def _missing(zone: Zone) -> tuple[str, str]:
     """Return what to say of a VM that is not there, and under which code."""
     if zone.unread:
-        return "not read", "zone.unread"
+        return "not read", zone.code
     return ("no service", "service.absent") if zone.absent else ("no VM", "service.state")
 
 
@@ -178,7 +183,7 @@ def _tunnels(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Check
     for name in _spokes(plan):
         gateway = observed.gateways[name]
         if gateway.unread:
-            yield Check("WireGuard tunnel", name, expected, f"not read: {gateway.unread}", False, name, "gateway.unread")
+            yield Check("WireGuard tunnel", name, expected, f"not read: {gateway.unread}", False, name, gateway.code)
             continue
         age = gateway.age
         found = "no interface" if not gateway.running else "no handshake" if age is None else f"{age} s ago"
@@ -203,7 +208,7 @@ def _probes(plan: Mapping[str, t.Any], observed: Observation, superlink: Vm | No
             "not read" if gateway.unread else found,
             bool(fingerprint) and seen == fingerprint,
             name,
-            "gateway.unread" if gateway.unread else "probe.failed",
+            gateway.code or "probe.failed",
         )
 
 
@@ -215,7 +220,7 @@ def _supernodes(plan: Mapping[str, t.Any], observed: Observation, fingerprint: s
             continue
         own = settings.format_numbers(entry["partitions"])
         coordinator = observed.zones[plan["superlink"]["zone"]].superlink
-        wanted = changes.wanted_settings(entry["service"], coordinator.attributes if coordinator else {})
+        carried = coordinator.attributes if coordinator else {}
         for vm in observed.zones[host].vms:
             published, where = vm.attributes, f"{host} VM {vm.id}"
             ready = published.get(attributes.READY) == attributes.YES
@@ -242,7 +247,7 @@ def _supernodes(plan: Mapping[str, t.Any], observed: Observation, fingerprint: s
             if plan["keepalive"]["enabled"]:
                 expected, found, ok = _keepalive(plan, published, server=False)
                 yield Check("gRPC keepalive in force", where, expected, found, ok, host, "keepalive.differs")
-            expected, found, ok = _settings(entry["service"]["role"], vm, wanted)
+            expected, found, ok = _settings(entry["service"], carried, vm)
             yield Check("settings in force", where, expected, found, ok, host, "settings.pending")
             partition = published.get(attributes.PARTITION, "none")
             yield Check(

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, oneflower.federation contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Findings: everything that plan, preflight and verify may have to say, with one code each. Pure.
+"""Findings: everything that plan, steps and verification may have to say, with one code each. Pure.
 
 A finding names the host, the variable or the command that mends it, what is wrong there, and the fix. Codes are stable:
 programs may look for them in report.json.
@@ -254,6 +254,17 @@ KINDS: Mapping[str, str] = {
     "timeout": "step.timeout",
     "locked": "run.locked",
 }
+
+# What a host that could not be read is told under; every check of it fails for the same reason.
+UNREAD = (
+    "zone.unread",
+    "zone.unreachable",
+    "zone.tls",
+    "zone.credentials",
+    "zone.rights",
+    "gateway.unread",
+    "gateway.unreachable",
+)
 
 
 @dataclass(frozen=True)

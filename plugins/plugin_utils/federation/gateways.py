@@ -25,9 +25,13 @@ OPTIONS = ("interface", "federation", "role", "address", "listen_port", "mtu", "
 
 @dataclass(frozen=True)
 class Gateway:
-    """A gateway as `gateway_info` read it, under the names that the module documents. `unread` says why nothing is known of it."""
+    """A gateway as `gateway_info` read it, under the names that the module documents.
+
+    `unread` says why nothing is known of it, `code` as a finding.
+    """
 
     unread: str = ""
+    code: str = ""
     missing: tuple[str, ...] = ()
     federation: str = ""
     public_key: str = ""
@@ -43,10 +47,11 @@ class Gateway:
     def from_result(cls, result: Mapping[str, t.Any] | None) -> Gateway:
         """Read a result of gateway_info; None where there is none, one without `gateway` where it was not read."""
         if result is None:
-            return cls(unread=NOT_IN_THIS_RUN)
+            return cls(unread=NOT_IN_THIS_RUN, code="gateway.unread")
         found = result.get("gateway")
         if not isinstance(found, Mapping):
-            return cls(unread=str(result.get("unread") or "it gave no answer"))
+            code = "gateway.unreachable" if result.get("gone") else "gateway.unread"
+            return cls(unread=str(result.get("unread") or "it gave no answer"), code=code)
         return cls(
             missing=tuple(found["tools"]["missing"]),
             federation=str(found["federation"]),

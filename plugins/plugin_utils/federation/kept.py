@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import typing as t
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes, settings
@@ -39,7 +39,7 @@ NOTHING_KEPT = Kept()
 def kept(plan: Mapping[str, t.Any], observed: Observation) -> Kept:
     """Return what is kept of the live federation that `observed` shows. The plan tells the hosts and the hub."""
     hub = next((name for name, given in plan["gateways"].items() if given["wireguard_gateway_role"] == "hub"), "")
-    known = _peers(observed.gateways[hub]) if hub in observed.gateways else {}
+    known = _peers(observed.gateways[hub], plan["gateways"][hub]["wireguard_gateway_peers"]) if hub in observed.gateways else {}
     # What a gateway has itself comes before what the hub has of it.
     tunnels = {name: address for name, address in known.items() if name in observed.gateways}
     tunnels |= {name: address for name, gateway in observed.gateways.items() if (address := _interface(gateway.address))}
@@ -65,11 +65,15 @@ def _interface(address: str) -> ipaddress.IPv4Address | None:
         return None
 
 
-def _peers(hub: Gateway) -> dict[str, ipaddress.IPv4Address]:
-    """Return the tunnel addresses of the peers that the hub knows, by the peer's name."""
-    return {
-        name: address
-        for name, networks in hub.peers
-        for network in networks
-        if network.endswith("/32") and (address := _interface(network))
-    }
+def _peers(hub: Gateway, planned: Iterable[Mapping[str, t.Any]]) -> dict[str, ipaddress.IPv4Address]:
+    """Return the tunnel addresses of the peers that the hub knows, by host; one that was renamed is known by its site's LAN."""
+    planned = list(planned)
+    hosts = {peer["host"] for peer in planned}
+    by_lan = {network: peer["host"] for peer in planned for network in peer["allowed_ips"] if not network.endswith("/32")}
+    found = {}
+    for name, networks in hub.peers:
+        renamed = next((by_lan[network] for network in networks if network in by_lan), name)
+        for network in networks:
+            if network.endswith("/32") and (address := _interface(network)):
+                found[name if name in hosts else renamed] = address
+    return found

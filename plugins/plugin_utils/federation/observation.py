@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import attributes
 
+from .findings import KINDS, UNREAD
 from .gateways import NOT_IN_THIS_RUN, Gateway
 
 
@@ -39,17 +40,19 @@ class Vm:
 
 @dataclass(frozen=True)
 class Zone:
-    """A zone's service as it was read. `unread` says why nothing is known of it; `absent` that there is no service.
+    """A zone's service as it was read. `unread` says why nothing is known of it, `code` as a finding; `absent` that there is none.
 
     `failure` is why a failed service failed. `inputs` and `contents` are what the role was made with, `vm_template` and `network`
     the ids that the zone has for the names of the plan (None: there is none). `template` is the service template's body, None where
-    there is none. `federations` are the names of all federations that have a service in the zone.
+    there is none. `federations` are the names of all federations that have a service in the zone, `faults` what is not there or
+    not unique, by option of federation_zone_info.
 
     While the VMs are being replaced there are two services: `own`, None where it is gone already, and `successor`. The zone then
     has the VMs of both, and all else of the first of them.
     """
 
     unread: str = ""
+    code: str = ""
     absent: bool = False
     id: int | None = None
     state: str = ""
@@ -63,6 +66,7 @@ class Zone:
     vm_template: int | None = None
     network: int | None = None
     federations: tuple[str, ...] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
     own: Zone | None = None
     successor: Zone | None = None
 
@@ -70,19 +74,21 @@ class Zone:
     def from_result(cls, result: Mapping[str, t.Any] | None) -> Zone:
         """Read a result of federation_zone_info; None where there is none."""
         if result is None:
-            return cls(unread=NOT_IN_THIS_RUN)
+            return cls(unread=NOT_IN_THIS_RUN, code="zone.unread")
         service = result.get("service")
         if not isinstance(service, Mapping):
-            return cls(unread=str(result.get("unread") or "it gave no answer"))
+            return cls(unread=str(result.get("unread") or "it gave no answer"), code=_code(result.get("error")))
         template = result.get("template") or {}
         known: dict[str, t.Any] = {
             "template": template.get("body") or None,
             "vm_template": result.get("vm_template_id"),
             "network": result.get("network_id"),
             "federations": tuple(str(name) for name in result.get("federations") or ()),
+            "faults": {str(option): str(text) for option, text in (result.get("faults") or {}).items()},
         }
         if int(result.get("services_found") or 0) > 1:
             return cls(
+                code="zone.unread",
                 unread=f"it has {result['services_found']} services of that name; remove those that are not the federation's",
                 **known,
             )
@@ -138,6 +144,12 @@ class Zone:
         """Return the number of runs under way that the SuperLink tells of."""
         told = self.vms[0].attributes.get(attributes.RUNS_ACTIVE, "") if self.vms else ""
         return int(told) if told.isdigit() else 0
+
+
+def _code(error: t.Any) -> str:
+    """Return the code for an error that kept a zone from being read."""
+    code = KINDS.get(str(error.get("kind")), "") if isinstance(error, Mapping) else ""
+    return code if code in UNREAD else "zone.unread"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .changes import Change, Effect
 from .checks import Check
-from .findings import Finding
+from .findings import UNREAD, Finding
 from .observation import Observation
 
 # The deployment time that the Flower-on-OpenNebula specification claims for three zones; nobody measured it. Seconds.
@@ -120,8 +120,12 @@ def unique(findings: Iterable[Finding]) -> list[Finding]:
     """Return each finding once; of a host that could not be read, only the first row tells."""
     seen: dict[tuple[str, ...], Finding] = {}
     for finding in findings:
-        once_a_host = finding.code.endswith((".unread", ".absent"))
-        seen.setdefault((finding.code, finding.host) if once_a_host else (finding.code, finding.host, finding.message), finding)
+        seen.setdefault(
+            (finding.code, finding.host)
+            if finding.code in (*UNREAD, "service.absent")
+            else (finding.code, finding.host, finding.message),
+            finding,
+        )
     return list(seen.values())
 
 

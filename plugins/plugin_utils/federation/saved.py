@@ -31,17 +31,17 @@ def document(
 
     `written` is the time of day in UTC. `inventory` and `observed` are the facts, {host: {name: text}}; the digest is over both.
     """
-    made = facts(observed)
+    made, given = facts(observed), _inventory(plan)
     found = list(found)
     return {
         "format": FORMAT,
         "federation": plan["name"],
         "written": written,
-        "digest": digest(plan["inventory"], made),
+        "digest": digest(given, made),
         "changed": bool(real(found)),
         "changes": [change.to_result() for change in found],
         "findings": [finding.to_result() for finding in told],
-        "inventory": plan["inventory"],
+        "inventory": given,
         "observed": made,
     }
 
@@ -61,14 +61,22 @@ def moved(saved: Mapping[str, t.Any], plan: Mapping[str, t.Any], observed: Obser
         raise ValueError("is no saved plan of this version; write it with plan.yml")
     if saved.get("federation") != plan["name"]:
         raise ValueError(f"is a plan of the federation {saved.get('federation')!r}, and this is {plan['name']!r}")
-    now = facts(observed)
-    if saved["digest"] == digest(plan["inventory"], now):
+    given, now = _inventory(plan), facts(observed)
+    if saved["digest"] == digest(given, now):
         return []
     lines = [
-        *_differing(_facts_of(saved, "inventory"), plan["inventory"]),
+        *_differing(_facts_of(saved, "inventory"), given),
         *_differing(_facts_of(saved, "observed"), now),
     ]
     return lines or ["its digest does not fit its own facts; it was edited"]
+
+
+def _inventory(plan: Mapping[str, t.Any]) -> dict[str, dict[str, str]]:
+    """Return the facts of the inventory, and what leaves: a plan that was approved for a deployment removes nothing."""
+    given = {host: dict(entry) for host, entry in plan["inventory"].items()}
+    for host in plan["source"]["leaving"]:
+        given.setdefault(host, {})["leaves"] = "yes, its service stays" if plan["source"]["keep_services"] else "yes"
+    return given
 
 
 def _facts_of(saved: Mapping[str, t.Any], part: str) -> Facts:
@@ -111,8 +119,15 @@ def _zone(zone: Zone) -> Iterator[tuple[str, str]]:
         for name in settings.LIVE:
             if name in vm.attributes:
                 yield f"VM {vm.id} {name}", shown_setting(name, vm.attributes[name])
+        if attributes.NODE_ID in vm.attributes:
+            yield f"VM {vm.id} {attributes.NODE_ID}", vm.attributes[attributes.NODE_ID]
     if zone.superlink is not None and (ca := zone.superlink.attributes.get(attributes.CA_CERTIFICATE)):
         yield attributes.CA_CERTIFICATE, shown_setting(settings.CA_CERTIFICATE, ca)
+    if zone.superlink is not None and attributes.NODES in zone.superlink.attributes:
+        # Whether a node is online moves by itself.
+        yield attributes.NODES, attributes.format_node_ids(attributes.parse_nodes(zone.superlink.attributes[attributes.NODES]))
+    if zone.superlink is not None and (state := zone.superlink.attributes.get(attributes.STATE)):
+        yield attributes.STATE, state
 
 
 # What a gateway tells that moves by itself.
@@ -123,9 +138,12 @@ def _gateway(gateway: Gateway) -> Iterator[tuple[str, str]]:
     if gateway.unread:
         yield "unread", "yes"
         return
-    for part, value in gateway.as_result().items():
-        if part != "others":
-            yield from _flat(part, value)
+    found = gateway.as_result()
+    del found["others"]
+    if not found["stored"].get("listen_port"):  # any port that was free when the interface came up
+        found["live"] = {name: value for name, value in found["live"].items() if name != "listen_port"}
+    for part, value in found.items():
+        yield from _flat(part, value)
 
 
 def _flat(name: str, value: t.Any) -> Iterator[tuple[str, str]]:
@@ -133,9 +151,11 @@ def _flat(name: str, value: t.Any) -> Iterator[tuple[str, str]]:
         for key, item in value.items():
             if not (name.startswith("live") and key in _MOVING):
                 yield from _flat(f"{name} {key}", item)
-    elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+    elif isinstance(value, (list, tuple)) and value and all(isinstance(item, Mapping) and "public_key" in item for item in value):
         for item in value:
-            yield from _flat(f"{name} {item.get('public_key', '')}", {k: v for k, v in item.items() if k != "public_key"})
+            yield from _flat(f"{name} {item['public_key']}", {k: v for k, v in item.items() if k != "public_key"})
+    elif isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+        yield name, ", ".join(sorted(" ".join(str(part) for part in item.values()) for item in value))
     elif isinstance(value, (list, tuple)):
         yield name, ", ".join(str(item) for item in value)
     else:

@@ -49,6 +49,8 @@ def services(
         role = settings.SUPERLINK if is_coordinator else settings.SUPERNODE
         numbers = "" if is_coordinator else settings.format_numbers(partitions.numbers[zone])
         fixed = {settings.VERSION: release.version, settings.TLS_ENABLED: trust.superlink[settings.TLS_ENABLED]}
+        disk = inventory.get(zone, variables.STATE_DISK) if is_coordinator else None
+        kept = {settings.STATE_DISK: disk} if disk else {}
         numbered = {settings.PARTITIONS: numbers, settings.NUM_PARTITIONS: str(partitions.total)}
         name = service_name(inventory.federation(variables.NAME), role)
         return {
@@ -56,7 +58,7 @@ def services(
             "successor": "" if is_coordinator else successor_name(name),
             "role": role,
             "cardinality": 1 if is_coordinator else partitions.supernodes[zone],
-            "inputs": {**fixed, **live(zone), **({} if is_coordinator else numbered)},
+            "inputs": {**fixed, **kept, **live(zone), **({} if is_coordinator else numbered)},
             "live": live(zone),
             "partitions": numbers,
             "context": {"NETWORK": "YES", "TOKEN": "YES", settings.ROLE: role},

@@ -122,6 +122,16 @@ VM_TEMPLATE = Variable(
     "name or id of the VM template made from the appliance image",
     standard="flower-appliance",
 )
+STATE_DISK = Variable(
+    "federation_state_disk",
+    ZONE,
+    "text",
+    kinds.text,
+    "disk of the SuperLink's VM that keeps its CA and state when the VM is made anew, such as `vdb`",
+    only=COORDINATOR,
+    setting=settings.STATE_DISK,
+    absent="none: they go with the VM",
+)
 NETWORK = Variable("federation_network", ZONE, "text", kinds.text, "name or id of the virtual network", standard="lan")
 SUPERNODES = Variable(
     "federation_supernodes", ZONE, "integer", kinds.whole_number(1, 1000), "number of SuperNodes", only=SITE, standard=2

@@ -544,6 +544,48 @@ class TestSuperLink:
         assert len(held["FL_CERT_FINGERPRINT"]) == 64
         assert (held["FL_READY"], held["READY"], held["FL_TLS"], held["FL_NODES_ONLINE"]) == ("YES", "YES", "YES", "0")
 
+    def test_its_state_goes_with_the_vm_unless_a_disk_keeps_it(self, superlink):
+        assert superlink.turn(2)["FL_STATE"] == "image"
+
+    def disk_is(self, world, fault="", **more):
+        device = world.paths.state.stat().st_dev
+        result = {"disk": "vdb", "fault": fault, "device": device, **more}
+        world.paths.disk_result.write_text(json.dumps(result))
+
+    def test_starts_only_with_its_state_disk(self, superlink):
+        superlink.context(FL_ROLE="superlink", FL_STATE_DISK="vdb")
+        self.disk_is(superlink, "/dev/vdb holds xfs and is left alone")
+        held = superlink.turn(3)
+        assert held["FL_ERROR"] == "FL_STATE_DISK: /dev/vdb holds xfs and is left alone"
+        assert superlink.units.calls == [("start", "oneflower-state")], "the SuperLink, and no CA, before its disk"
+        assert not (superlink.paths.state / "ca.key").exists() and "FL_STATE" not in held
+        superlink.turn(1, seconds=20)
+        superlink.turn()
+        assert superlink.units.calls == [("start", "oneflower-state")] * 2
+        self.disk_is(superlink)
+        with pytest.raises(SystemExit, match="starting again"):
+            superlink.turn()
+
+    def test_says_that_the_disk_has_its_state(self, superlink):
+        superlink.context(FL_ROLE="superlink", FL_STATE_DISK="vdb")
+        self.disk_is(superlink)
+        held = superlink.turn(2)
+        assert (held["FL_STATE"], held["FL_READY"]) == ("disk", "YES")
+
+    def test_a_disk_that_comes_while_it_runs_is_filled_while_it_is_stopped(self, superlink):
+        assert superlink.turn(2)["FL_READY"] == "YES"
+        superlink.context(FL_ROLE="superlink", FL_CERT_EXTRA_SAN="IP:203.0.113.2", FL_STATE_DISK="vdb")
+        superlink.units.calls.clear()
+        assert superlink.turn()["FL_READY"] == "NO"
+        assert superlink.units.calls == [("stop", "flower-superlink"), ("start", "oneflower-state")]
+
+    def test_a_view_without_the_mount_begins_anew(self, superlink):
+        superlink.context(FL_ROLE="superlink", FL_STATE_DISK="vdb")
+        self.disk_is(superlink, device=superlink.paths.state.stat().st_dev + 1)
+        with pytest.raises(SystemExit):
+            superlink.turn()
+        assert superlink.units.calls == []
+
     def test_publishes_the_port_of_the_flower_release(self, superlink, monkeypatch):
         other = replace(flower_releases.DEFAULT, fleet_port=8000, control_port=8001)
         monkeypatch.setitem(flower_releases.KNOWN, other.version, other)

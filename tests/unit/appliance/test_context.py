@@ -55,6 +55,22 @@ def test_configure_hands_over_and_names_faults(paths, monkeypatch, capsys):
     assert paths.context.stat().st_mode & 0o777 == 0o600
 
 
+def test_configure_asks_for_the_state_disk_of_a_superlink_alone(paths, monkeypatch):
+    class Done:
+        returncode = 0
+
+    monkeypatch.setattr(configure.subprocess, "run", lambda command, **_options: Done)
+    for given, wanted in (
+        ({"FL_ROLE": "superlink", "FL_STATE_DISK": "vdb"}, "vdb"),
+        ({"FL_ROLE": "superlink", "FL_STATE_DISK": "/dev/vdb"}, None),
+        ({"FL_ROLE": "superlink", "FL_STATE_DISK": "sdb"}, "sdb"),
+        ({"FL_ROLE": "superlink"}, None),
+        ({"FL_ROLE": "supernode", "FL_STATE_DISK": "vdb"}, None),
+    ):
+        configure.configure(given, paths)
+        assert (paths.disk_wanted.read_text() if paths.disk_wanted.exists() else None) == wanted
+
+
 class TestLatest:
     KEY = "FL_GRPC_KEEPALIVE_TIME"
 

@@ -43,6 +43,21 @@ RUN_BY = {
     "ansible-playbook -i INVENTORY playbooks/plan.yml": "tests/lab/test_inventories.py::test_missing_credentials",
     "ansible-playbook -i FOLDER oneflower.federation.plan": "tests/lab/test_inventories.py::test_reference_plans",
     "ansible-playbook -i YOUR-INVENTORY playbooks/deploy.yml": "tests/lab/test_walkthrough.py::test_a_healthy_run_warns_of_nothing",
+    "ansible-playbook -i INVENTORY playbooks/deploy.yml --check --diff": (
+        "tests/lab/test_follow.py::test_check_mode_announces_all_of_a_federation_that_does_not_exist"
+    ),
+    "ansible-playbook -i INVENTORY playbooks/plan.yml -e federation_fail_on_change=true": (
+        "tests/lab/test_follow.py::test_the_exit_status_tells_drift"
+    ),
+    "ansible-playbook -i INVENTORY playbooks/deploy.yml -e federation_plan_file=changes.json": (
+        "tests/lab/test_follow.py::test_a_saved_plan_builds_two_zones"
+    ),
+    "ansible-playbook -i INVENTORY playbooks/remove_site.yml -e site=zone-c": (
+        "tests/lab/test_follow.py::test_a_site_is_removed_and_the_others_streams_run_on"
+    ),
+    "ansible-playbook -i INVENTORY playbooks/teardown.yml -e federation_confirm=demo": (
+        "tests/lab/test_follow.py::test_teardown_leaves_what_was_found"
+    ),
     "make help": "tests/unit/docs/test_commands.py::test_help_lists_the_targets",
     "make lint": 'tests/run.py::"lint"',
     "python docs/update.py": "tests/unit/docs/test_commands.py::test_update_writes_the_tables",

@@ -5,108 +5,45 @@ from __future__ import annotations
 
 import base64
 import copy
-import datetime
 
 import pytest
 from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import checks, findings, observation, plan, report
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.unit.federation import as_planned
+from tests.unit.federation.certificates_of_tests import NOW, OTHER_LEAF, authority
 from tests.unit.federation.test_plan import GROUPS, HOSTS
 
 PLAN = plan.make_plan(GROUPS, HOSTS)
-NOW = datetime.datetime(2026, 5, 1, tzinfo=datetime.UTC)
-LEAF = "ab" * 32
-CLIENT = "time_ms=60000,timeout_ms=20000,permit=1,max_pings=0,tcp_user_timeout_ms=20000"
-SERVER = "time_ms=60000,timeout_ms=20000,permit=1,max_pings=0,min_interval_ms=30000"
-
-
-def certificate(*, days: int = 365, ca: bool = True) -> str:
-    """Return base64 of PEM of a certificate that is valid from the day before NOW."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Flower CA")])
-    begin = NOW - datetime.timedelta(days=1)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(begin)
-        .not_valid_after(begin + datetime.timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    return base64.b64encode(built.public_bytes(serialization.Encoding.PEM)).decode()
-
-
-CA = certificate()
 
 
 def results():
     """Return what the modules return of a federation that is as planned."""
-
-    def service(role, nodes):
-        return {
-            "selected": 1,
-            "services": [{"id": 1, "state": "RUNNING", "roles": [{"name": role, "state": "RUNNING", "nodes": nodes}]}],
-        }
-
-    superlink = {
-        "FL_READY": "YES",
-        "FL_VERSION": "1.39.0",
-        "FL_CA_CERT": CA,
-        "FL_CERT_SAN": "DNS:localhost,IP:127.0.0.1,IP:10.10.10.5",
-        "FL_CERT_FINGERPRINT": LEAF,
-        "FL_NODES_ONLINE": "5",
-        "FL_KEEPALIVE": SERVER,
-    }
-
-    def supernode(vm_id, partition):
-        return {
-            "vm_id": vm_id,
-            "attributes": {
-                "FL_READY": "YES",
-                "FL_SUPERLINK": "10.10.10.5:9092",
-                "FL_PEER_FINGERPRINT": LEAF,
-                "FL_PARTITION_ID": str(partition),
-                "FL_KEEPALIVE": CLIENT,
-            },
-        }
-
-    tunnel = {"gateway": {"live": {"peers": [{"latest_handshake_age": 7}]}}}
-    probe = {"verified": True, "fingerprint": LEAF}
-    return {
-        "zone-a": {"service": service("superlink", [{"vm_id": 0, "attributes": superlink}])},
-        "zone-b": {"service": service("supernode", [supernode(0, 0), supernode(1, 1)])},
-        "zone-c": {"service": service("supernode", [supernode(0, 2), supernode(1, 3), supernode(2, 4)])},
-        "gw-a": {"tunnel": copy.deepcopy(tunnel)},
-        "gw-b": {"tunnel": copy.deepcopy(tunnel), "probe": dict(probe)},
-        "gw-c": {"tunnel": copy.deepcopy(tunnel), "probe": dict(probe)},
-    }
+    return as_planned.results(PLAN)
 
 
 def rows(found) -> list[checks.Check]:
-    return checks.checks(PLAN, observation.observation(PLAN["zones"], PLAN["gateways"], found), NOW)
+    return checks.checks(PLAN, observation.observation(PLAN, found), NOW)
 
 
 def failed(found) -> set[tuple[str, str, str]]:
     return {(row.check, row.where, row.code) for row in rows(found) if not row.ok}
 
 
-def service_of(found, zone):
-    return found[zone]["service"]["services"][0]
+attributes = as_planned.vm
 
 
-def attributes(found, zone, node=0):
-    return service_of(found, zone)["roles"][0]["nodes"][node]["attributes"]
+def live(found, gateway):
+    return found[gateway]["gateway"]["live"]
+
+
+def shows(found, certificate: bytes):
+    found["gw-b"]["gateway"]["probe"]["certificate"] = base64.b64encode(certificate).decode()
 
 
 def test_a_federation_as_planned_passes_every_check():
     made = rows(results())
     assert [row for row in made if not row.ok] == []
-    assert len(made) == 3 + 1 + 1 + 1 + 1 + 1 + 2 + 2 + 5 * 4
+    assert len(made) == 3 + 6 + 2 + 2 + 5 * 5 + 1
     assert not any(row.to_result()["code"] for row in made)
 
 
@@ -118,46 +55,45 @@ NAMES, AUTHORITY, ONLINE = (
     "SuperNodes online in the SuperLink",
 )
 PEER, PARTITION = "SuperNode verified the SuperLink", "partition is its own"
+SETTINGS, AS_PLANNED = "settings in force", "as planned"
 
 
 @pytest.mark.parametrize(
     ("break_it", "expected"),
     [
-        (lambda o: o["zone-b"]["service"].update(services=[]), (SERVICE, "zone-b", "service.absent")),
-        (lambda o: o["zone-b"].update(service={"msg": "refused"}), (SERVICE, "zone-b", "zone.unread")),
+        (lambda o: o["zone-b"].update(service={}), (SERVICE, "zone-b", "service.absent")),
+        (lambda o: o.update({"zone-b": {"unread": "refused"}}), (SERVICE, "zone-b", "zone.unread")),
         (lambda o: o.pop("zone-b"), (SERVICE, "zone-b", "zone.unread")),
-        (
-            lambda o: o["zone-b"]["service"].update(services=[{"id": 1}, {"id": 2}], selected=None),
-            (SERVICE, "zone-b", "zone.unread"),
-        ),
-        (lambda o: service_of(o, "zone-b").update(state="WARNING"), (SERVICE, "zone-b", "service.state")),
-        (lambda o: service_of(o, "zone-b")["roles"][0]["nodes"].pop(), (SERVICE, "zone-b", "service.state")),
+        (lambda o: o["zone-b"].update(services_found=2, service={}), (SERVICE, "zone-b", "zone.unread")),
+        (lambda o: o["zone-b"]["service"].update(state="WARNING"), (SERVICE, "zone-b", "service.state")),
+        (lambda o: as_planned.role(o, "zone-b")["nodes"].pop(), (SERVICE, "zone-b", "service.state")),
         (lambda o: attributes(o, "zone-a").update(FL_READY="NO"), (SUPERLINK, "zone-a", "superlink.unready")),
         (lambda o: attributes(o, "zone-a").update(FL_VERSION="1.38.0"), (SUPERLINK, "zone-a", "superlink.release")),
         (lambda o: attributes(o, "zone-a").update(FL_CERT_SAN="IP:10.10.10.55"), (NAMES, "zone-a", "certificate.name")),
         (lambda o: attributes(o, "zone-a").update(FL_CA_CERT="eA=="), (AUTHORITY, "zone-a", "certificate.authority")),
         (
-            lambda o: attributes(o, "zone-a").update(FL_CA_CERT=certificate(ca=False)),
+            lambda o: attributes(o, "zone-a").update(FL_CA_CERT=authority(ca=False)),
             (AUTHORITY, "zone-a", "certificate.authority"),
         ),
-        (lambda o: attributes(o, "zone-a").update(FL_CA_CERT=certificate(days=30)), (AUTHORITY, "zone-a", "certificate.authority")),
+        (lambda o: attributes(o, "zone-a").update(FL_CA_CERT=authority(days=30)), (AUTHORITY, "zone-a", "certificate.authority")),
         (lambda o: attributes(o, "zone-a").pop("FL_CA_CERT"), (AUTHORITY, "zone-a", "certificate.authority")),
         (lambda o: attributes(o, "zone-a").update(FL_NODES_ONLINE="4"), (ONLINE, "zone-a", "supernodes.offline")),
         (lambda o: attributes(o, "zone-a").pop("FL_KEEPALIVE"), (KEEPALIVE, "zone-a", "keepalive.differs")),
-        (lambda o: o["gw-b"].pop("tunnel"), (TUNNEL, "gw-b", "gateway.unread")),
-        (lambda o: o["gw-b"].update(tunnel={"unreachable": True, "msg": "timed out"}), (TUNNEL, "gw-b", "gateway.unread")),
-        (lambda o: o["gw-b"].update(tunnel={"gateway": {"live": {}}}), (TUNNEL, "gw-b", "tunnel.silent")),
-        (
-            lambda o: o["gw-c"]["tunnel"]["gateway"]["live"]["peers"][0].update(latest_handshake_age=181),
-            (TUNNEL, "gw-c", "tunnel.silent"),
-        ),
-        (
-            lambda o: o["gw-c"]["tunnel"]["gateway"]["live"]["peers"][0].update(latest_handshake_age=None),
-            (TUNNEL, "gw-c", "tunnel.silent"),
-        ),
-        (lambda o: o["gw-b"]["probe"].update(verified=False), (PROBE, "gw-b", "probe.failed")),
-        (lambda o: o["gw-b"]["probe"].update(fingerprint="cd" * 32), (PROBE, "gw-b", "probe.failed")),
-        (lambda o: o["gw-b"].pop("probe"), (PROBE, "gw-b", "probe.failed")),
+        (lambda o: o.pop("gw-b"), (TUNNEL, "gw-b", "gateway.unread")),
+        (lambda o: o.update({"gw-b": {"unread": "timed out", "gone": True}}), (TUNNEL, "gw-b", "gateway.unreachable")),
+        (lambda o: o["gw-b"]["gateway"].update(live={}), (TUNNEL, "gw-b", "tunnel.silent")),
+        (lambda o: live(o, "gw-c")["peers"][0].update(latest_handshake_age=181), (TUNNEL, "gw-c", "tunnel.silent")),
+        (lambda o: live(o, "gw-c")["peers"][0].update(latest_handshake_age=None), (TUNNEL, "gw-c", "tunnel.silent")),
+        (lambda o: o["gw-b"]["gateway"]["probe"].update(certificate="", error="refused"), (PROBE, "gw-b", "probe.failed")),
+        (lambda o: shows(o, OTHER_LEAF), (PROBE, "gw-b", "probe.failed")),
+        (lambda o: shows(o, b"no certificate"), (PROBE, "gw-b", "probe.failed")),
+        (lambda o: attributes(o, "zone-a").update(FL_CERT_FINGERPRINT="cd" * 32), (PROBE, "gw-b", "probe.failed")),
+        (lambda o: o["gw-b"]["gateway"].update(probe={}), (PROBE, "gw-b", "probe.failed")),
+        (lambda o: attributes(o, "zone-a").pop("FL_SETTINGS"), (SETTINGS, "zone-a", "settings.pending")),
+        (lambda o: attributes(o, "zone-b").update(FL_SETTINGS="0" * 16), (SETTINGS, "zone-b VM 0", "settings.pending")),
+        (lambda o: attributes(o, "zone-b").update(FL_LOG_LEVEL="DEBUG"), (AS_PLANNED, "zone-b", "change.pending")),
+        (lambda o: o["gw-a"]["gateway"].update(enabled=False), (AS_PLANNED, "gw-a", "change.pending")),
+        (lambda o: o.update({"gw-a": {"unread": "timed out"}}), (AS_PLANNED, "gw-a", "gateway.unread")),
         (lambda o: attributes(o, "zone-b").update(FL_READY="NO"), (SUPERNODE, "zone-b VM 0", "supernode.unready")),
         (lambda o: attributes(o, "zone-b").update(FL_SUPERLINK="10.9.9.9:9092"), (SUPERNODE, "zone-b VM 0", "supernode.unready")),
         (lambda o: attributes(o, "zone-b").update(FL_PEER_FINGERPRINT=""), (PEER, "zone-b VM 0", "supernode.peer")),
@@ -192,26 +128,27 @@ def test_keepalive_is_compared_whole_at_both_ends(end, option, to):
 
 def test_what_was_not_read_is_not_called_absent():
     found = results()
-    found["zone-c"] = {"service": {"msg": "GET /service at http://c: cannot connect"}}
-    (row,) = [row for row in rows(found) if row.where == "zone-c"]
-    assert "absent" not in row.found and "cannot connect" in row.found
-    observed = observation.observation(PLAN["zones"], PLAN["gateways"], found)
+    found["zone-c"] = {"unread": "GET /service at http://c: cannot connect"}
+    row, other = [row for row in rows(found) if row.where == "zone-c"]
+    assert "absent" not in row.found and "cannot connect" in row.found and "cannot connect" in other.found
+    observed = observation.observation(PLAN, found)
     made = report.report(PLAN, observed, [row], [row.finding()], written="", training=None, timeline=None)
     assert (made["zones"]["zone-c"]["state"], made["zones"]["zone-b"]["state"], made["ok"]) == ("not read", "RUNNING", False)
 
 
 def test_a_dead_coordinator_fails_its_rows_and_the_sites_are_judged_all_the_same():
     found = results()
-    found["zone-a"] = {"service": {"msg": "cannot connect"}}
+    found["zone-a"] = {"unread": "cannot connect"}
     told = failed(found)
     assert (SUPERLINK, "zone-a", "zone.unread") in told
     assert (SERVICE, "zone-b") not in {(check, where) for check, where, _code in told}
-    assert (SUPERNODE, "zone-b VM 0") not in {(check, where) for check, where, _code in told}
+    assert not {SUPERNODE, SETTINGS} & {check for check, where, _code in told if where == "zone-b VM 0"}
+    assert (AS_PLANNED, "zone-b") not in {(check, where) for check, where, _code in told}
 
 
 def test_a_superlink_without_vm_is_told_and_raises_nothing():
     found = results()
-    service_of(found, "zone-a")["roles"][0]["nodes"].clear()
+    as_planned.role(found, "zone-a")["nodes"].clear()
     assert (SUPERLINK, "zone-a", "service.state") in failed(found)
 
 
@@ -244,6 +181,7 @@ def test_an_unread_host_is_told_once():
         "zone-c",
         "gw-b",
         "gw-c",
+        "gw-a",
     ]
 
 
@@ -264,11 +202,30 @@ def test_a_failed_task_becomes_a_finding(result, code):
 
 def test_a_training_that_lacks_partitions_or_learns_nothing_is_told():
     whole = {"partitions": [0, 1, 2, 3, 4], "losses": [0.5, 0.1]}
-    assert report.training_findings(PLAN, whole) == []
-    assert report.training_findings(PLAN, {**whole, "losses": [0.5]}) == [], "one round cannot fall below itself"
+    assert report.training_findings(PLAN, whole, now=True) == []
+    assert report.training_findings(PLAN, {**whole, "losses": [0.5]}, now=True) == [], "one round cannot fall below itself"
     for wrong in ({"partitions": [0, 1, 2, 3]}, {"losses": [0.1, 0.1]}):
-        (finding,) = report.training_findings(PLAN, {**whole, **wrong})
+        (finding,) = report.training_findings(PLAN, {**whole, **wrong}, now=True)
         assert (finding.code, finding.host) == ("training.failed", "zone-a")
+
+
+def test_an_earlier_training_by_other_partitions_is_told_and_is_no_error():
+    whole = {"partitions": [0, 1, 2, 3, 4], "losses": [0.1, 0.1]}
+    assert report.training_findings(PLAN, whole, now=False) == []
+    (finding,) = report.training_findings(PLAN, {**whole, "partitions": [0]}, now=False)
+    assert (finding.code, finding.is_error) == ("training.older", False)
+
+
+def test_after_a_teardown_there_is_nothing_to_serve():
+    gone = plan.make_plan(GROUPS, HOSTS, leaving=["zone-a", "zone-b", "zone-c"])
+    nothing = {
+        **{zone: as_planned.empty_zone() for zone in gone["leaving"]["zones"]},
+        **{gateway: as_planned.empty_gateway() for gateway in gone["leaving"]["gateways"]},
+    }
+    (row,) = checks.checks(gone, observation.observation(gone, nothing), NOW)
+    assert (row.check, row.ok) == (AS_PLANNED, True)
+    left = checks.checks(gone, observation.observation(gone, as_planned.results(gone)), NOW)
+    assert {row.where for row in left if not row.ok} == set(nothing)
 
 
 def test_timeline_separates_waiting_from_work_and_training_from_deployment():

@@ -107,7 +107,7 @@ def test_a_removal_of_another_federation_is_none():
     ("result", "words"),
     [
         (None, "not in this run"),
-        ({"unreachable": True, "msg": "No route\nto host"}, "No route to host"),
+        ({"unread": "No route to host", "gone": True}, "No route to host"),
         ({"failed": True}, "no answer"),
     ],
 )

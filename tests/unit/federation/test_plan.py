@@ -6,12 +6,14 @@ from __future__ import annotations
 import base64
 import copy
 import ipaddress
+from pathlib import Path
 
 import pytest
 from ansible_collections.oneflower.federation.plugins.module_utils.appliance import settings
-from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import inventory, plan, services, variables
+from ansible_collections.oneflower.federation.plugins.plugin_utils.federation import inventory, kept, plan, services, variables
 from ansible_collections.oneflower.federation.plugins.plugin_utils.federation.findings import Finding
 
+ROOT = Path(__file__).resolve().parents[3]
 GROUPS = {
     "coordinator": ["zone-a"],
     "training_sites": ["zone-b", "zone-c"],
@@ -71,7 +73,8 @@ def test_sites_dial_the_superlink_on_its_lan_and_the_certificate_names_it():
 def test_partitions_are_numbered_across_sites():
     made = plan.make_plan(GROUPS, HOSTS)
     zones = made["zones"]
-    assert [zones[site]["partition_offset"] for site in GROUPS["training_sites"]] == [0, 2]
+    assert [zones[site]["partitions"] for site in GROUPS["training_sites"]] == [[0, 1], [2, 3, 4]]
+    assert [zones[site]["service"]["inputs"]["FL_PARTITIONS"] for site in GROUPS["training_sites"]] == ["0-1", "2-4"]
     assert {zones[site]["service"]["inputs"]["FL_NUM_PARTITIONS"] for site in GROUPS["training_sites"]} == {"5"}
     assert made["total_supernodes"] == 5
 
@@ -91,10 +94,16 @@ def test_spokes_reach_the_superlink_only_and_the_hub_every_site():
 
 def test_vms_are_routed_through_their_own_gateway():
     zones = plan.make_plan(GROUPS, HOSTS)["zones"]
-    assert zones["zone-b"]["service"]["nic"]["ROUTES"] == "10.10.10.5/32 via 10.10.11.1"
-    assert zones["zone-a"]["service"]["nic"]["ROUTES"] == (
+    assert zones["zone-b"]["service"]["live"]["FL_ROUTES"] == "10.10.10.5/32 via 10.10.11.1"
+    assert zones["zone-a"]["service"]["live"]["FL_ROUTES"] == (
         "10.10.9.0/24 via 10.10.10.1, 10.10.11.0/24 via 10.10.10.1, 10.10.12.0/24 via 10.10.10.1"
     )
+
+
+def test_routes_do_not_follow_the_order_of_the_inventory():
+    turned = {**GROUPS, "training_sites": ["zone-c", "zone-b"]}
+    nics = [plan.make_plan(groups, HOSTS)["zones"]["zone-a"]["service"]["nic"] for groups in (GROUPS, turned)]
+    assert nics[0] == nics[1]
 
 
 def test_mtu_is_the_underlay_less_the_cost_of_wireguard():
@@ -115,7 +124,7 @@ def test_a_hundred_sites_get_distinct_addresses_and_partitions():
     made = plan.make_plan(groups, hosts)
     addresses = {ipaddress.ip_interface(gateway["wireguard_gateway_address"]) for gateway in made["gateways"].values()}
     assert len(addresses) == 101
-    assert sorted(entry["partition_offset"] for entry in made["zones"].values() if entry["supernodes"]) == list(range(0, 200, 2))
+    assert sorted(number for entry in made["zones"].values() for number in entry["partitions"]) == list(range(200))
 
 
 def test_pinned_tunnel_address_and_partitions_are_kept():
@@ -124,7 +133,7 @@ def test_pinned_tunnel_address_and_partitions_are_kept():
     made = plan.make_plan(GROUPS, hosts)
     assert made["gateways"]["gw-c"]["wireguard_gateway_address"] == "10.10.9.2/24"
     assert made["gateways"]["gw-b"]["wireguard_gateway_address"] == "10.10.9.3/24"
-    assert made["zones"]["zone-b"]["partition_offset"] == 3
+    assert (made["zones"]["zone-c"]["partitions"], made["zones"]["zone-b"]["partitions"]) == ([0, 1, 2], [3, 4])
 
 
 @pytest.mark.parametrize(
@@ -308,6 +317,59 @@ def test_service_template_declares_what_it_is_given():
     (role,) = body["roles"]
     assert body["ready_status_gate"] is True
     assert (role["template_id"], role["cardinality"]) == (0, 3)
-    assert role["template_contents"]["NIC"] == [{"NETWORK_ID": "0", "ROUTES": "10.10.10.5/32 via 10.10.12.1"}]
+    assert role["template_contents"]["NIC"] == [{"NETWORK_ID": "0"}]
     assert set(service["inputs"]) <= set(role["user_inputs"])
     assert "READY=YES" not in str(body)
+
+
+def test_what_is_told_of_the_inventory_holds_no_secret_and_nothing_of_how_a_zone_is_reached():
+    hosts = changed("zone-b", federation_password="hunter2", federation_username="ann", federation_api_timeout=7)
+    hosts["zone-b"]["federation_ca_path"] = "/etc/ca.pem"
+    told = plan.make_plan(GROUPS, hosts)
+    assert told["inventory"]["zone-b"]["federation_supernodes"] == "2"
+    assert not {"hunter2", "ann", "/etc/ca.pem"} & set(told["inventory"]["zone-b"].values())
+    assert not {"hunter2", "ann"} & set(map(str, told["source"]["hosts"]["zone-b"].values()))
+
+
+def test_a_site_that_leaves_is_planned_apart_and_the_rest_as_without_it():
+    without = {**GROUPS, "training_sites": ["zone-b"], "gateways": ["gw-a", "gw-b"]}
+    rest = plan.make_plan(without, {host: HOSTS[host] for host in ("zone-a", "zone-b", "gw-a", "gw-b")})
+    made = plan.make_plan(GROUPS, HOSTS, leaving=["zone-c"])
+    assert (made["zones"], made["gateways"], made["total_supernodes"]) == (rest["zones"], rest["gateways"], 2)
+    assert list(made["leaving"]["zones"]) == ["zone-c"] and made["leaving"]["zones"]["zone-c"]["keep"] is False
+    assert made["leaving"]["gateways"]["gw-c"]["wireguard_gateway_state"] == "absent"
+    assert plan.make_plan(GROUPS, HOSTS, leaving=["zone-c"], keep_services=True)["leaving"]["zones"]["zone-c"]["keep"] is True
+    assert plan.again(made, kept.NOTHING_KEPT) == made
+
+
+def test_the_whole_federation_leaves():
+    made = plan.make_plan(GROUPS, HOSTS, leaving=["zone-a", "zone-b", "zone-c"])
+    assert (made["zones"], made["gateways"], made["total_supernodes"]) == ({}, {}, 0)
+    assert set(made["leaving"]["zones"]) == {"zone-a", "zone-b", "zone-c"} and set(made["leaving"]["gateways"]) == {
+        "gw-a",
+        "gw-b",
+        "gw-c",
+    }
+
+
+@pytest.mark.parametrize("leaving", [["zone-x"], ["zone-a"], ["gw-c"]])
+def test_what_cannot_leave_is_refused(leaving):
+    with pytest.raises(plan.PlanError) as caught:
+        plan.make_plan(GROUPS, HOSTS, leaving=leaving)
+    assert [(finding.code, finding.host) for finding in caught.value.findings] == [("site.unknown", leaving[0])]
+
+
+def test_a_teardown_has_to_be_told_the_federation():
+    for given in ({}, {"federation_confirm": "another"}):
+        with pytest.raises(plan.PlanError) as caught:
+            plan.confirm(plan.make_plan(GROUPS, changed("zone-a", federation_name="demo", **given)))
+        assert [finding.code for finding in caught.value.findings] == ["teardown.unconfirmed"]
+    plan.confirm(plan.make_plan(GROUPS, changed("zone-a", federation_name="demo", federation_confirm="demo")))
+
+
+def test_every_vm_can_be_asked_for_the_settings_that_are_kept_in_force():
+    for entry in plan.make_plan(GROUPS, HOSTS)["zones"].values():
+        service = entry["service"]
+        assert set(service["live"]) <= set(settings.LIVE) and service["live"].items() <= service["inputs"].items()
+        live = {setting.name for setting in settings.of_role(service["role"]) if setting.live}
+        assert live - {settings.PARTITIONS} == {*service["live"], *service["from_superlink"]}, "one that nobody keeps in force"

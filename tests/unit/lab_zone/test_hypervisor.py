@@ -10,7 +10,7 @@ import types
 import pytest
 
 from lab.zone import harness as zones
-from lab.zone.hypervisor import Nic
+from lab.zone.hypervisor import Disk, Nic
 
 
 class FakeHypervisor:
@@ -95,3 +95,29 @@ def test_guests_outlive_the_zone(setup):
     runner.stop(zone)
     assert number in hypervisor.alive
     assert hypervisor.calls == [("start", number)]
+
+
+def test_a_persistent_image_is_one_vms_alone(tmp_path, monkeypatch):
+    """Words and states are those of OpenNebula's sources; there is no recording."""
+    module = types.ModuleType("lab.hypervisor")
+    module.NspawnHypervisor = FakeHypervisor
+    monkeypatch.setitem(sys.modules, "lab.hypervisor", module)
+    plain = zones.config(tmp_path, "zone-a", hypervisor="nspawn")
+    seed = {
+        **plain.seed,
+        "images": [{"name": "state", "size": 64}],
+        "vm_templates": [{"name": "base", "image": "base", "nic": "lan", "disks": {"vdb": "state"}}],
+    }
+    settings = zones.config(tmp_path, "zone-a", hypervisor="nspawn", seed=seed)
+    with zones.running(settings) as (_runner, (zone,)):
+        number = zones.one(zone, "one.template.instantiate", 0, "first")
+        zones.until(lambda: zones.vm(zone, number) == (3, 3), "it runs")
+        machine = zone.one.vms.hypervisor.machines[number]
+        assert (machine.image, machine.disks) == ("base", (Disk("state", "vdb", 64),))
+        assert "<PERSISTENT><![CDATA[YES]]></PERSISTENT>" in zones.one(zone, "one.vm.info", number)
+        with pytest.raises(AssertionError, match="it is persistent and already in use"):
+            zones.one(zone, "one.template.instantiate", 0, "second")
+        zones.one(zone, "one.vm.action", "terminate-hard", number)
+        zones.until(lambda: zones.vm(zone, number) == (6, 0), "DONE")
+        after = zones.one(zone, "one.template.instantiate", 0, "second")
+        zones.until(lambda: zones.vm(zone, after) == (3, 3), "it runs")

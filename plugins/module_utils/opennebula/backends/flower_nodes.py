@@ -33,12 +33,12 @@ def run(params: dict[str, t.Any], session: Session) -> dict[str, t.Any]:
     if bad:
         raise InvalidRequest(f"nodes: {', '.join(repr(node) for node in bad)} cannot be ids of nodes; whole numbers are needed")
     vm, known = read(session, params["service"])
-    unwanted = sorted(set(params["nodes"]) & set(known))
+    unwanted = sorted(set(params["nodes"]) & set(known), key=int)
     after = {node: online for node, online in known.items() if node not in unwanted}
     if unwanted and not session.check_mode:
-        session.oned.vm_update(vm.id, render_template({attributes.NODES_FORGET: ",".join(unwanted)}))
+        session.oned.vm_update(vm.id, render_template({attributes.NODES_FORGET: attributes.format_node_ids(unwanted)}))
         after = _wait(params, session, set(unwanted))
-    diff = {"before": {"nodes": sorted(known)}, "after": {"nodes": sorted(after)}}
+    diff = {"before": {"nodes": sorted(known, key=int)}, "after": {"nodes": sorted(after, key=int)}}
     return {"changed": bool(unwanted), "nodes": to_result(after), "diff": diff}
 
 
@@ -59,11 +59,11 @@ def _wait(params: dict[str, t.Any], session: Session, unwanted: set[str]) -> dic
         if not left:
             return known
     raise WaitTimedOut(
-        f"the SuperLink still knows {', '.join(sorted(left))} after {params['wait_timeout']:.0f} s",
+        f"the SuperLink still knows {', '.join(sorted(left, key=int))} after {params['wait_timeout']:.0f} s",
         hint="Its journal (journalctl -u oneflower-agent in its VM) says why.",
     )
 
 
 def to_result(nodes: dict[str, bool]) -> list[dict[str, t.Any]]:
     """Return [{id, online}], by id."""
-    return [{"id": node, "online": online} for node, online in sorted(nodes.items())]
+    return [{"id": node, "online": online} for node, online in sorted(nodes.items(), key=lambda item: int(item[0]))]

@@ -71,8 +71,8 @@ def link(
         }
 
     def routes(zone: str) -> str:
-        """Return what the zone's VMs reach through their gateway."""
-        reached = [str(tunnels[zone].network), *(str(lans[site]) for site in topology.sites)]
+        """Return what the zone's VMs reach through their gateway, whatever the order of the inventory."""
+        reached = [tunnels[zone].network, *sorted(lans[site] for site in topology.sites)]
         return ", ".join(
             f"{network} via {addresses.gateways[zone]}" for network in (reached if zone == hub_zone else [f"{superlink}/32"])
         )

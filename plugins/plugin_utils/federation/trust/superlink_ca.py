@@ -49,7 +49,7 @@ def carried(plan: Mapping[str, t.Any], zone: Zone, now: datetime.datetime) -> Au
         return Untrusted(Finding(code, host, CODES[code].mend, message))
 
     if zone.unread:
-        raise refused("zone.unread", f"the SuperLink's service could not be read: {zone.unread}")
+        raise refused(zone.code, f"the SuperLink's service could not be read: {zone.unread}")
     if zone.absent:
         raise refused(
             "service.absent", f"there is no service {plan['zones'][host]['service']['name']!r} yet; run coordinator.yml first"

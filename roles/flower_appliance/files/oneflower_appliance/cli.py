@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Command line: configure | agent | launch UNIT."""
+"""Command line: configure | state | agent | launch UNIT."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib import metadata
 from . import flower
 from .paths import Paths
 
-USAGE = f"usage: oneflower configure | agent | launch {flower.SUPERLINK_UNIT}|{flower.SUPERNODE_UNIT}"
+USAGE = f"usage: oneflower configure | state | agent | launch {flower.SUPERLINK_UNIT}|{flower.SUPERNODE_UNIT}"
 
 
 def main(arguments: list[str]) -> int:
@@ -21,6 +21,11 @@ def main(arguments: list[str]) -> int:
             from .configure import configure
 
             return configure(os.environ, paths)
+        case ["state"]:
+            from .host import service_user
+            from .state_disk import keep
+
+            return keep(paths, service_user())
         case ["agent"]:
             from .agent import run
 

@@ -47,10 +47,14 @@ def configure(environment: Mapping[str, str], paths: Paths) -> int:
     """
     values, token = read(environment)
     ours = context.relevant(values)
-    _clean, faults = settings.validate(ours.get(settings.ROLE, ""), ours)
+    clean, faults = settings.validate(ours.get(settings.ROLE, ""), ours)
     for fault in faults:
         print(f"CONTEXT: {fault}", file=sys.stderr)
     paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomic(paths.context, json.dumps({"values": ours, "token": token}, sort_keys=True).encode(), 0o600)
+    if clean.get(settings.STATE_DISK) and not faults:
+        write_atomic(paths.disk_wanted, clean[settings.STATE_DISK].encode(), 0o600)
+    else:
+        paths.disk_wanted.unlink(missing_ok=True)
     started = subprocess.run(["systemctl", "--no-block", "start", "oneflower-agent.service"], env={"PATH": os.defpath}, check=False)
     return 1 if faults else started.returncode

@@ -43,6 +43,21 @@ class Paths:
         return self._at("var/lib/oneflower")
 
     @property
+    def disk(self) -> Path:
+        """Where the state disk is mounted; root only."""
+        return self._at("var/lib/oneflower-disk")
+
+    @property
+    def disk_wanted(self) -> Path:
+        """The name of the state disk that CONTEXT asks for; absent without one."""
+        return self.run / "state-disk"
+
+    @property
+    def disk_result(self) -> Path:
+        """What became of the state disk; see `state_disk`."""
+        return self.run / "state-disk.json"
+
+    @property
     def home(self) -> Path:
         """Home of the service user, with the SuperLink's database. Everything up to it belongs to root."""
         return self._at("var/lib/flower/home")

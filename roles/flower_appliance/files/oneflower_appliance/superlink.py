@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from . import flower, keepalive, superlink_state, tls
+from . import flower, keepalive, state_disk, superlink_state, tls
 from .appliance import attributes, settings
 from .appliance.flower_releases import FlowerRelease
 from .flwr import Flwr
@@ -44,6 +44,8 @@ class SuperLink:
         self._homeless = Lasting(host.clock)
         self._failing = Lasting(host.clock)
         self._listen, self._port = flower.split_address(flower.fleet_address(values, release))
+        self._disk_asked = -1e9
+        self._disk_missed = False
 
     @property
     def busy(self) -> bool:
@@ -68,6 +70,8 @@ class SuperLink:
         """Bring the SuperLink up, check that it serves, take up a run, and return what to publish."""
         host, secure = self._host, self._values[settings.TLS_ENABLED] == settings.YES
         report = Report()
+        if self._values[settings.STATE_DISK] and (fault := self._disk(self._values[settings.STATE_DISK])):
+            return Report({attributes.STATE: None, attributes.ENDPOINT: None}, [fault])
         found = host.addresses()
         if not found:
             lasted = self._homeless.seconds(True)
@@ -99,6 +103,7 @@ class SuperLink:
         certificate = self._certificate
         report.attributes = {
             attributes.TLS: settings.YES if secure else settings.NO,
+            attributes.STATE: attributes.ON_DISK if self._values[settings.STATE_DISK] else attributes.ON_IMAGE,
             attributes.ENDPOINT: f"{lan}:{self._port}" if self._serving else None,
             attributes.NODES_ONLINE: str(sum(state.nodes.values())) if self._serving else "0",
             attributes.NODES: attributes.format_nodes(state.nodes),
@@ -110,6 +115,25 @@ class SuperLink:
             **self.runs.attributes(),
         }
         return report
+
+    def _disk(self, name: str) -> str:
+        """Return what keeps the state disk from being in use, "" when all state lies on it; the SuperLink runs only then.
+
+        Ends the agent once a disk came that was not there when it started: it and its view of the file systems begin anew.
+        """
+        host = self._host
+        fault = state_disk.fault(host.paths, name)
+        if not fault and (self._disk_missed or not state_disk.visible(host.paths)):
+            raise SystemExit(f"the state disk {name} is mounted now; starting again with what is on it")
+        self._disk_missed = bool(fault)
+        if fault:
+            self._serving = self._in_force = False
+            if host.units.processes(self.unit):
+                host.units.stop(self.unit)
+            if host.clock() - self._disk_asked > RECHECK_S:
+                self._disk_asked = host.clock()
+                host.units.start(state_disk.UNIT)
+        return fault
 
     def _apply(self, found: list[str], secure: bool) -> None:
         host, paths = self._host, self._host.paths

@@ -13,7 +13,8 @@ import os
 import re
 import time
 import typing as t
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,30 @@ class Reply:
     loss: float
     rows: int
     partition: int
+
+
+@dataclass
+class _Asked:
+    """Who takes part: `first` are the SuperNodes of the first exchange, `outside` those that joined later and cannot.
+
+    A federation grows while it trains, and a partition that it did not have at the start is none of this run's.
+    """
+
+    first: frozenset[int] = frozenset()
+    outside: set[int] = field(default_factory=set)
+
+    def nodes(self, online: Iterable[int]) -> list[int]:
+        """Return whom to ask next; the first time that settles who began."""
+        nodes = [node for node in online if node not in self.outside]
+        self.first = self.first or frozenset(nodes)
+        return nodes
+
+    def excuses(self, node: int) -> bool:
+        """Tell whether a SuperNode that failed joined later; it is asked no more then."""
+        if node in self.first:
+            return False
+        self.outside.add(node)
+        return True
 
 
 class Progress:
@@ -90,8 +115,9 @@ def _run(grid: Grid, progress: Progress, rounds: int, wanted: int) -> None:
     _wait_for_nodes(grid, wanted)
     weights = np.zeros(1)
     trained: dict[str, t.Any] = {}
+    asked = _Asked()
     for exchange in range(1, rounds + 2):
-        replies = _exchange(grid, weights, exchange, train=exchange <= rounds)
+        replies = _exchange(grid, asked, weights, exchange, train=exchange <= rounds)
         size = max(len(reply.learned) for reply in replies)
         weights = _padded(weights, size)
         loss = sum(reply.loss * reply.rows for reply in replies) / sum(reply.rows for reply in replies)
@@ -120,8 +146,8 @@ def _wait_for_nodes(grid: Grid, wanted: int) -> None:
         time.sleep(POLL_S)
 
 
-def _exchange(grid: Grid, weights: np.ndarray, number: int, *, train: bool) -> list[Reply]:
-    """Send the model to every SuperNode online and collect all replies."""
+def _exchange(grid: Grid, asked: _Asked, weights: np.ndarray, number: int, *, train: bool) -> list[Reply]:
+    """Send the model to every SuperNode online that can take part, and collect all replies."""
     messages = [
         Message(
             content=RecordDict({"arrays": ArrayRecord([weights]), "config": ConfigRecord({"train": train})}),
@@ -129,7 +155,7 @@ def _exchange(grid: Grid, weights: np.ndarray, number: int, *, train: bool) -> l
             dst_node_id=node,
             group_id=str(number),
         )
-        for node in grid.get_node_ids()
+        for node in asked.nodes(grid.get_node_ids())
     ]
     waiting = set(grid.push_messages(messages))
     if not waiting:
@@ -141,6 +167,8 @@ def _exchange(grid: Grid, weights: np.ndarray, number: int, *, train: bool) -> l
             waiting.discard(message.metadata.reply_to_message_id)
             if message.has_error() and message.error.code == ErrorCode.NODE_UNAVAILABLE:
                 continue  # went away; whether its partition was missed shows in the result
+            if message.has_error() and asked.excuses(message.metadata.src_node_id):
+                continue
             if message.has_error():
                 raise RuntimeError(f"SuperNode {message.metadata.src_node_id} failed: {message.error.reason}")
             metrics = message.content["metrics"]
