@@ -29,17 +29,17 @@ class Side:
 
 @dataclass(frozen=True)
 class Add:
-    """Give the successor one VM more, with this number. count: how many it has then."""
+    """Give the successor one VM more, with this number. vms: how many it has then."""
 
     number: int
-    count: int
+    vms: int
 
 
 @dataclass(frozen=True)
 class Take:
-    """Take the oldest VM from the old service. count: how many are left."""
+    """Take the oldest VM from the old service. vms: how many are left."""
 
-    count: int
+    vms: int
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class End:
 class Resize:
     """Give the successor, which is alone, the number of VMs that the site is to have."""
 
-    count: int
+    vms: int
 
 
 Step: t.TypeAlias = "Add | Take | End | Resize"

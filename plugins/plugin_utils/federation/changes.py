@@ -136,13 +136,17 @@ def _zones(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]
         if zone.absent:
             yield Change(name, step, CREATE, "service", "there is none", "", f"{service['cardinality']} VM(s)")
             continue
-        if zone.state in (*FAILED_STATES, *GOING_STATES) and zone.successor is None:
+        replaced = _replacements(name, step, entry, zone)
+        if replaced and step == SITES and (zone.successor is not None or not goes(zone)):
+            # Whatever state it is in: no other step touches a service whose VMs are made anew.
+            yield from replaced
+            continue
+        if zone.state in (*FAILED_STATES, *GOING_STATES):
             yield Change(name, step, RESTART, "service", zone.failure or "is not RUNNING", zone.state, "RUNNING")
             if goes(zone):
                 continue
         elif zone.state not in STEADY_STATES:
             yield Change(name, step, WAIT, "service", zone.failure or "until it is RUNNING", zone.state, "RUNNING")
-        replaced = _replacements(name, step, entry, zone)
         yield from replaced
         if replaced:
             continue
