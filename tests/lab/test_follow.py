@@ -23,7 +23,6 @@ from tests.lab.follow import (
     children,
     compare,
     differing,
-    interruptions,
     variant,
 )
 from tests.lab.traces import left_by, traces
@@ -73,7 +72,9 @@ def carried_out(follow, inventory, *arguments: str, nothing_after: bool = True, 
     before = follow.world()
     output = follow.run(playbook, inventory, *arguments)
     after = follow.world()
-    assert differing(output) == set(told), f"announced {told}\n{output[-3000:]}"
+    # A SuperNode that ends in good order takes its leave itself, and then there is nothing to forget.
+    certain = {host for host, entries in told.items() if any(entry["step"] != "nodes" for entry in entries)}
+    assert certain <= differing(output) <= set(told), f"announced {told}\n{output[-3000:]}"
     compare(told, before, after, names=names)
     if nothing_after:
         nothing_left(follow, inventory)
@@ -191,13 +192,11 @@ def test_settings_are_changed_in_place_server_first(follow):
     inventory = follow.write(variant(**SETTINGS))
     with follow.sampled() as samples:
         told, before, after, _output = carried_out(follow, inventory, nothing_after=False)
-    finished = time.monotonic()
     assert set(told) - {"gw-a"} == {"zone-a", "zone-b", "zone-c"}
     (superlink,) = after.of_site("a").values()
     sites = [vm for site in "bc" for vm in after.of_site(site).values()]
-    times = {name: (vm.stopped, vm.started) for name, vm in after.vms.items()}
-    assert all(vm.started > superlink.started for vm in sites), f"a site was restarted before the SuperLink ran again: {times}"
-    measured = interruptions(samples, before, after, finished)
+    assert all(vm.started > superlink.started for vm in sites), "a site was restarted before the SuperLink ran again"
+    measured = follow.interruptions(samples, before, after)
     assert set(measured) == set(after.vms)
     for name, seconds in measured.items():
         said = max(entry["effect"]["seconds"] for entry in told[f"zone-{name.split('-')[1]}"])
