@@ -66,7 +66,8 @@ SITE_CUT_OFF = Effect("what the site's SuperNodes and the SuperLink tell each ot
 EFFECTS = (
     (f"`{RESTART}` of a setting of the coordinator", SUPERLINK_RESTART),
     (f"`{RESTART}` of a setting of a training site", SUPERNODE_RESTART),
-    (f"`{REPLACE}` at the coordinator", SUPERLINK_REPLACED),
+    (f"`{REPLACE}` at the coordinator with a state disk", SUPERLINK_REPLACED),
+    (f"`{REPLACE}` at the coordinator without one", SUPERLINK_LOST),
     (f"`{REPLACE}` at a training site", SUPERNODE_REPLACED),
     (f"`{SCALE}` down, `{REMOVE}` of a training site's service", SUPERNODES_GO),
     (f"`{REMOVE}` of the coordinator's service", SUPERLINK_GOES),
