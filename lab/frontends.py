@@ -34,6 +34,7 @@ def credentials() -> Path:
 def configuration(site: Site, version: str = "") -> dict:
     """Return the configuration file of lab.zone, as a dictionary; it plays the OpenNebula of this `version`."""
     hub = site is topology.HUB
+    appliance = {"name": "flower-appliance", "image": "flower-appliance", "cpu": 1, "memory": 1024}
     return {
         **({"version": version} if version else {}),
         "name": site.zone,
@@ -72,14 +73,9 @@ def configuration(site: Site, version: str = "") -> dict:
             # The coordinator's VM keeps its state on a disk of its own.
             "images": [{"name": "flower-state", "size": 1024}] if hub else [],
             "vm_templates": [
-                {
-                    "name": name,
-                    "image": "flower-appliance",
-                    "disks": {"vdb": "flower-state"} if hub else {},
-                    "cpu": 1,
-                    "memory": 1024,
-                }
-                for name in ("flower-appliance", "flower-appliance-2")
+                appliance,
+                *([{**appliance, "name": "flower-coordinator", "disks": {"vdb": "flower-state"}}] if hub else []),
+                {**appliance, "name": "flower-appliance-2"},
             ],
         },
     }

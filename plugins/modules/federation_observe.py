@@ -31,7 +31,7 @@ options:
     type: float
     default: 0
   again:
-    description: Whether only what the changes of this run can have moved is read; of all else the result is that of the first reading.
+    description: Whether only what the changes of this run can have moved is read. All else keeps the result of the first reading.
     type: bool
     default: false
 """

@@ -66,7 +66,8 @@ SITE_CUT_OFF = Effect("what the site's SuperNodes and the SuperLink tell each ot
 EFFECTS = (
     (f"`{RESTART}` of a setting of the coordinator", SUPERLINK_RESTART),
     (f"`{RESTART}` of a setting of a training site", SUPERNODE_RESTART),
-    (f"`{REPLACE}` at the coordinator", SUPERLINK_REPLACED),
+    (f"`{REPLACE}` at the coordinator, with a state disk", SUPERLINK_REPLACED),
+    (f"`{REPLACE}` at the coordinator, without one", SUPERLINK_LOST),
     (f"`{REPLACE}` at a training site", SUPERNODE_REPLACED),
     (f"`{SCALE}` down, `{REMOVE}` of a training site's service", SUPERNODES_GO),
     (f"`{REMOVE}` of the coordinator's service", SUPERLINK_GOES),
@@ -494,8 +495,8 @@ def _unnumberable(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[
 
 def reference() -> str:
     """Return the effects as a Markdown table; it stands in docs/changes.md."""
-    lines = ["| change | stops | for at most | hits a training |", "|---|---|---|---|"]
+    lines = ["| change | stops | how long | hits a training |", "|---|---|---|---|"]
     for change, effect in EFFECTS:
-        how_long = f"{effect.seconds} s" if effect.seconds else "good"
+        how_long = f"at most {effect.seconds} s" if effect.seconds else "for good"
         lines.append(f"| {change} | {effect.stops} | {how_long} | {'yes' if effect.training else 'no'} |")
     return "\n".join(lines) + "\n"
