@@ -44,7 +44,8 @@ def inventory(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def deployed(lab, inventory):
-    lab.run("make", "lab-up")
+    lab.lab("image")
+    lab.lab("up")
     lab.playbook("deploy", *inventory())
     return there(lab)
 

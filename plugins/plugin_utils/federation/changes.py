@@ -229,7 +229,7 @@ def handovers(name: str, entry: Mapping[str, t.Any], zone: Zone) -> list[dict[st
     """
     service, own = entry["service"], zone.own if zone.successor else zone
     onward = {"source": own.id if own else None, "target": service["successor"]}
-    if zone.successor is None or not any(_replaced(name, SITES, entry, zone.successor, zone)):
+    if zone.successor is None or not (goes(zone.successor) or any(_replaced(name, SITES, entry, zone.successor, zone))):
         return [onward]
     back = {"source": zone.successor.id, "target": service["name"]}
     return [back, onward] if own and any(_replaced(name, SITES, entry, own, zone)) else [back]
