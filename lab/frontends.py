@@ -34,6 +34,7 @@ def credentials() -> Path:
 def configuration(site: Site, version: str = "") -> dict:
     """Return the configuration file of lab.zone, as a dictionary; it plays the OpenNebula of this `version`."""
     hub = site is topology.HUB
+    appliance = {"name": "flower-appliance", "image": "flower-appliance", "cpu": 1, "memory": 1024}
     return {
         **({"version": version} if version else {}),
         "name": site.zone,
@@ -57,18 +58,24 @@ def configuration(site: Site, version: str = "") -> dict:
                     "network": f"{site.lan}.0",
                     "mask": "255.255.255.0",
                     "gateway": "",
-                }
+                },
+                # What VMs are moved to: other addresses of the same LAN, and another VM template of the same image.
+                {
+                    "name": "lan-2",
+                    "bridge": "lan",
+                    "first_ip": f"{site.lan}.200",
+                    "size": 50,
+                    "network": f"{site.lan}.0",
+                    "mask": "255.255.255.0",
+                    "gateway": "",
+                },
             ],
             # The coordinator's VM keeps its state on a disk of its own.
             "images": [{"name": "flower-state", "size": 1024}] if hub else [],
             "vm_templates": [
-                {
-                    "name": "flower-appliance",
-                    "image": "flower-appliance",
-                    "disks": {"vdb": "flower-state"} if hub else {},
-                    "cpu": 1,
-                    "memory": 1024,
-                }
+                appliance,
+                *([{**appliance, "name": "flower-coordinator", "disks": {"vdb": "flower-state"}}] if hub else []),
+                {**appliance, "name": "flower-appliance-2"},
             ],
         },
     }

@@ -31,7 +31,7 @@ options:
     type: float
     default: 0
   again:
-    description: Whether only what the changes of this run can have moved is read; of all else the result is that of the first reading.
+    description: Whether only what the changes of this run can have moved is read. All else keeps the result of the first reading.
     type: bool
     default: false
 """
@@ -46,7 +46,7 @@ EXAMPLES = r"""
 RETURN = r"""
 observed:
   description: What M(oneflower.federation.federation_zone_info) or M(oneflower.federation.gateway_info) returns. Where the host
-    could not be read, RV(observed.unread) says why.
+    could not be read, C(unread) in it says why.
   returned: always
   type: dict
 """

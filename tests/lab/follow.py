@@ -269,6 +269,9 @@ def variant(change: Callable[[Inventory], None] | None = None, *, without: str =
         children(inventory, "gateways").pop(f"gw-{letter}")
     for given in children(inventory, "training_sites").values():
         given["federation_supernodes"] = 1
+    # A coordinator that is made anew has another CA, and a second one fits beside it; test_replace_superlink.py has the disk.
+    for name in ("federation_state_disk", "federation_vm_template"):
+        del children(inventory, "coordinator")["zone-a"][name]
     inventory["all"]["vars"].update({"federation_rounds": 2, **federation})
     if change:
         change(inventory)

@@ -87,6 +87,7 @@ def attach(paths: Paths, name: str, owner: tuple[int, int] | None) -> int:
     if not os.path.ismount(paths.disk):
         _prepare(device)
         _run("mount", "-t", "ext4", "-o", "nodev,nosuid", str(device), str(paths.disk))
+        paths.disk.chmod(0o700)
     elif paths.disk.stat().st_dev != number:
         raise Unusable("another state disk is mounted; reboot the VM")
     to_show = {folder: place for folder, place in places(paths).items() if place.stat().st_dev != number}
