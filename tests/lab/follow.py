@@ -259,7 +259,7 @@ def _tell(vm: VmState, output: str) -> None:
 
 
 def variant(change: Callable[[Inventory], None] | None = None, *, without: str = "", **federation: t.Any) -> Inventory:
-    """Return the lab's inventory with one SuperNode a site and trainings of two rounds, without the sites `without` (letters), changed by `change`.
+    """Return the lab's inventory with one SuperNode a site and trainings of two rounds, the SuperLink's state on its image, and without the sites `without` (letters), changed by `change`.
 
     `federation` are variables of the federation.
     """
@@ -272,6 +272,8 @@ def variant(change: Callable[[Inventory], None] | None = None, *, without: str =
     # A coordinator that is made anew has another CA, and a second one fits beside it; test_replace_superlink.py has the disk.
     for name in ("federation_state_disk", "federation_vm_template"):
         del children(inventory, "coordinator")["zone-a"][name]
+    for name in ("federation_state_disk", "federation_vm_template"):
+        children(inventory, "coordinator")["zone-a"].pop(name, None)
     inventory["all"]["vars"].update({"federation_rounds": 2, **federation})
     if change:
         change(inventory)
