@@ -259,9 +259,10 @@ def _tell(vm: VmState, output: str) -> None:
 
 
 def variant(change: Callable[[Inventory], None] | None = None, *, without: str = "", **federation: t.Any) -> Inventory:
-    """Return the lab's inventory with one SuperNode a site and trainings of two rounds, the SuperLink's state on its image, and without the sites `without` (letters), changed by `change`.
+    """Return the lab's inventory without the sites `without` (letters), changed by `change`.
 
-    `federation` are variables of the federation.
+    It has one SuperNode a site, trainings of two rounds, and the SuperLink's state on its image. `federation` are variables of the
+    federation.
     """
     inventory = copy.deepcopy(LAB_INVENTORY)
     for letter in without:

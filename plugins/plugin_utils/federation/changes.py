@@ -453,8 +453,13 @@ def replaced(plan: Mapping[str, t.Any], observed: Observation, found: Iterable[C
 
 
 def refuses_all(plan: Mapping[str, t.Any], told: Iterable[Finding]) -> bool:
-    """Tell whether nothing may be changed: gateways and sites would follow a SuperLink that stays where it is."""
-    return any(finding.code == "change.replace" and finding.host == plan["superlink"]["zone"] for finding in told)
+    """Tell whether nothing may be changed.
+
+    Gateways and sites would follow a SuperLink that stays where it is; and where the coordinator could not be read, nobody knows
+    whether a training is under way.
+    """
+    reasons = ("change.replace", "zone.unread")
+    return any(finding.code in reasons and finding.host == plan["superlink"]["zone"] for finding in told)
 
 
 def drift(found: Iterable[Change]) -> list[Finding]:

@@ -324,6 +324,16 @@ def test_a_site_that_is_removed(found):
     }
 
 
+def test_where_the_coordinator_was_not_read_nothing_is_changed(found):
+    """A training may be under way, which the removal of a site would stop."""
+    found["zone-a"] = {"unread": "no answer within 30 s"}
+    made = planned(found, GROUPS, HOSTS, leaving=["zone-c"])
+    observed = as_planned.observed(made, found)
+    listed = changes.changes(made, observed)
+    assert ("zone-c", REMOVE) in {(change.host, change.kind) for change in listed}
+    assert changes.refuses_all(made, changes.findings(made, observed, listed))
+
+
 def test_a_site_that_is_removed_may_keep_its_service(found):
     made = announced(found, leaving=["zone-c"], keep_services=True)
     assert [change for change in made if change.host == "zone-c"] == [] and any(change.host == "gw-c" for change in made)
