@@ -40,7 +40,17 @@ SKIPPED = 77
 PYTEST = {
     "unit": ["tests/unit"],
     "contract": ["tests/contract"],
-    "lab": [f"tests/lab/{part}" for part in ("machine", "appliance", "test_inventories.py", "test_walkthrough.py")],
+    "lab": [
+        f"tests/lab/{part}"
+        for part in (
+            "machine",
+            "appliance",
+            "test_inventories.py",
+            "test_walkthrough.py",
+            "test_follow.py",
+            "test_killed_runs.py",
+        )
+    ],
 }
 # Scenario of molecule/ and what it is told through its environment.
 SCENARIOS: list[tuple[str, dict[str, str]]] = [("default", {}), ("flower_appliance", {}), ("wireguard_gateway", {})]
