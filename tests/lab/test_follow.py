@@ -220,7 +220,7 @@ def test_two_runs_at_once(follow):
     while "PLAY [Read the federation]" not in follow.printed.read_text():
         time.sleep(0.1)
     output = follow.run("deploy", inventory, "-e", "federation_wait_for_run=0", check=False)
-    assert differing(output) == set() and "[run.locked]" in output and "deploy.yml" in output, output[-3000:]
+    assert differing(output) == set() and "[run.locked]" in output and f"process {first.pid}" in output, output[-3000:]
     second = follow.run("deploy", inventory)
     assert first.wait() == 0 and differing(follow.printed.read_text()) == {"zone-b"}
     assert NOTHING in second and differing(second) == set()
