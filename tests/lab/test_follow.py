@@ -425,6 +425,19 @@ def same_as(before, after) -> None:
         assert set(lines) <= set(after.gateways[gateway])
 
 
+def test_a_site_that_is_removed_may_keep_its_service(follow):
+    inventory = follow.write(OTHER)
+    before = follow.world()
+    output = follow.run("remove_site", inventory, "-e", "site=zone-c", "-e", "keep_service=true")
+    after = follow.world()
+    assert differing(output) == {"zone-a", "gw-a", "gw-c"}
+    assert set(after.vms) == set(before.vms) and not after.gateways["gw-c"]
+    (superlink,) = after.of_site("a").values()
+    assert len(superlink.nodes) == 1
+    told, _before, back, _output = carried_out(follow, inventory, cured="c")
+    assert "gw-c" in told and set(back.vms) == set(before.vms)
+
+
 def test_a_site_is_removed_and_the_others_streams_run_on(follow):
     inventory = follow.write(OTHER)
     shown = follow.run("remove_site", inventory, "-e", "site=zone-c", "--check", "--diff")
