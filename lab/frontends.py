@@ -58,11 +58,25 @@ def configuration(site: Site, version: str = "") -> dict:
                     "network": f"{site.lan}.0",
                     "mask": "255.255.255.0",
                     "gateway": "",
-                }
+                },
+                # What VMs are moved to: other addresses of the same LAN, and another VM template of the same image.
+                {
+                    "name": "lan-2",
+                    "bridge": "lan",
+                    "first_ip": f"{site.lan}.200",
+                    "size": 50,
+                    "network": f"{site.lan}.0",
+                    "mask": "255.255.255.0",
+                    "gateway": "",
+                },
             ],
             # The coordinator's VM keeps its state on a disk of its own.
             "images": [{"name": "flower-state", "size": 1024}] if hub else [],
-            "vm_templates": [appliance, {**appliance, "name": "flower-coordinator", "disks": {"vdb": "flower-state"}}][: 1 + hub],
+            "vm_templates": [
+                appliance,
+                *([{**appliance, "name": "flower-coordinator", "disks": {"vdb": "flower-state"}}] if hub else []),
+                {**appliance, "name": "flower-appliance-2"},
+            ],
         },
     }
 

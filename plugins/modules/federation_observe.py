@@ -46,7 +46,7 @@ EXAMPLES = r"""
 RETURN = r"""
 observed:
   description: What M(oneflower.federation.federation_zone_info) or M(oneflower.federation.gateway_info) returns. Where the host
-    could not be read, RV(observed.unread) says why.
+    could not be read, C(unread) in it says why.
   returned: always
   type: dict
 """

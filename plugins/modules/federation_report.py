@@ -12,8 +12,8 @@ description:
   - Compares what was read from zones and gateways with the plan, row by row, writes the report as a JSON file on the
     controller and prints it as a table, with a line for every finding.
   - It judges and does not fail. RV(failures) says what each host is to fail with.
-  - Reads from every host of the plan what the role P(oneflower.federation.verify#role) registered there (C(verify_service),
-    C(verify_tunnel), C(verify_probe)), and C(step_failed), the step that failed there. What is not there was not read.
+  - Reads from every host of the plan what M(oneflower.federation.federation_observe) registered there as C(observe_result), and
+    C(step_failed), the step that failed there. What is not there was not read.
   - The file is replaced in one step on every run and holds no secret. Writing it does not count as a change.
 author:
   - oneflower.federation contributors (@oneflower)

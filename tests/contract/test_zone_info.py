@@ -77,6 +77,22 @@ def test_two_services_of_one_name_are_told(run, name, flow, site):
     assert found["federations"].count(site["name"]) == 1
 
 
+def test_a_second_service_is_read_as_the_first(run, name, flow, site):
+    called = f"{site['name']} next"
+    assert run("federation_zone_info", service=site["name"], successor=called)["successor"] == {}
+    template = run("oneflow_template_info", name=site["name"])["templates"][0]["id"]
+    roles = [{"name": "app", "user_inputs_values": {"KEY": SECRET}}]
+    second = run("oneflow_service", name=called, template_id=template, roles=roles)["service"]
+    found = run("federation_zone_info", service=site["name"], successor=called)
+    assert (found["service"]["id"], found["successor"]["id"]) == (site["id"], second["id"]) and found["services_found"] == 1
+    assert set(found["successor"]) == set(found["service"]) and found["faults"] == {}
+    assert found["successor"]["roles"][0]["inputs"]["KEY"] == "********"
+    assert called in found["federations"]
+    flow.instantiate(run("oneflow_template", name=name("t"), template={"roles": []})["template"]["id"], {"name": called})
+    twice = run("federation_zone_info", service=site["name"], successor=called)
+    assert twice["successor"] == {} and "2 services are named" in twice["faults"]["successor"]
+
+
 def test_the_templates_name_may_be_another(run, name, site):
     run("oneflow_template", name=name("t"), template={"roles": []})
     found = run("federation_zone_info", service=site["name"], template=name("t"))

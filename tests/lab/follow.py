@@ -25,6 +25,10 @@ from tests.lab.conftest import NAME, ROOT, Lab, changes
 LAB_INVENTORY = yaml.safe_load((ROOT / "inventories/lab/hosts.yml").read_text())
 NOTHING = "Nothing to change: the federation is as planned."
 Inventory = dict[str, t.Any]
+# (CLOCK_MONOTONIC in seconds, attributes by VM).
+Samples = list[tuple[float, dict[str, dict[str, str]]]]
+# systemd's message that a unit is being stopped (systemd.journal-fields(7), sd-messages.h).
+STOPPING = "de5b426a63be47a7b6ac3eaac82e2f6f"
 
 # Every VM of every zone with its user attributes, as JSON lines; with a pause it repeats until it is ended.
 _READ = """
@@ -45,7 +49,7 @@ while True:
 # In a VM: its Flower unit's start and stop, the streams to or from the Fleet API, its routes, and the SuperLink's registered nodes.
 _VM = r"""
 for unit in flower-superlink flower-supernode; do
-  systemctl show -p Id,ActiveState,ActiveEnterTimestampMonotonic,ActiveExitTimestampMonotonic,InvocationID $unit | tr '\n' ' '; echo
+  systemctl show -p Id,ActiveState,ActiveEnterTimestampMonotonic,InvocationID $unit | tr '\n' ' '; echo
 done
 echo routes $(ip -4 route | grep via)
 own=$(cat /sys/fs/cgroup/system.slice/flower-*.service/cgroup.procs 2>/dev/null | sed 's/.*/pid=&,/' | paste -sd '|')
@@ -72,12 +76,11 @@ done
 
 @dataclass
 class VmState:
-    """One VM: its attributes, the invocation of its Flower unit, when that began and the last one was stopped (CLOCK_MONOTONIC, s)."""
+    """One VM: its attributes, the invocation of its Flower unit and when that began (CLOCK_MONOTONIC, s)."""
 
     attributes: dict[str, str]
     invocation: str = ""
     started: float = 0
-    stopped: float = 0
     routes: str = ""
     streams: frozenset[str] = frozenset()
     nodes: tuple[str, ...] | None = None
@@ -117,7 +120,7 @@ class Follow:
         self.folder = folder
         self.changes_path = folder / "changes.json"
         self.printed = folder / "background.log"
-        self._written = 0
+        self._written = self._runs = 0
 
     # -- inventories ------------------------------------------------------------------------------------------------------
 
@@ -135,7 +138,23 @@ class Follow:
         return [str(inventory) if word == "inventories/lab" else word for word in command]
 
     def run(self, playbook: str, inventory: Path, *arguments: str, check: bool | None = True) -> str:
-        return self.lab.run(*self.command(playbook, inventory, *arguments), check=check)
+        """Return what a run prints; it is also kept in the folder, for whoever looks for the cause of a failure."""
+        self._runs += 1
+        log = self.folder / f"run-{self._runs}-{playbook}.log"
+        with log.open("w") as stream:
+            done = subprocess.run(
+                self.command(playbook, inventory, *arguments),
+                cwd=ROOT,
+                env=self.lab.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                timeout=600,
+                check=False,
+            )
+        output = log.read_text()
+        assert check is None or (done.returncode == 0) is check, f"{playbook} -> {done.returncode}, {log}\n{output[-6000:]}"
+        return output
 
     def plan(self, inventory: Path, *arguments: str, check: bool | None = True) -> dict[str, t.Any]:
         """Return what plan.yml has written."""
@@ -184,10 +203,25 @@ class Follow:
             _tell(vm, told[name])
         return World(vms, known)
 
+    def interruptions(self, samples: Samples, before: World, after: World) -> dict[str, float]:
+        """Return for how many seconds each VM whose Flower was restarted did not do its work.
+
+        It begins when systemd stops the unit, and ends when the VM says again that it works, with its settings in force.
+        """
+        found = {}
+        for name, vm in after.vms.items():
+            if name in before.vms and before.vms[name].invocation != vm.invocation:
+                unit = f"flower-{vm.attributes['FL_ROLE']}.service"
+                told = self.lab.inside(name, "journalctl", f"MESSAGE_ID={STOPPING}", f"UNIT={unit}", "-o", "json", "-n", "1")
+                stopped = int(json.loads(told)["__MONOTONIC_TIMESTAMP"]) / 1e6
+                works = (at for at, shown in samples if at > vm.started and _works(shown.get(name, {})))
+                found[name] = next(works, time.monotonic()) - stopped
+        return found
+
     @contextmanager
-    def sampled(self) -> Iterator[list[tuple[float, dict[str, dict[str, str]]]]]:
-        """Read the VMs' attributes all the time, as (CLOCK_MONOTONIC in seconds, attributes by VM)."""
-        samples: list[tuple[float, dict[str, dict[str, str]]]] = []
+    def sampled(self) -> Iterator[Samples]:
+        """Read the VMs' attributes all the time."""
+        samples: Samples = []
         process = subprocess.Popen(self._reader(0.2), stdout=subprocess.PIPE, text=True)
 
         def collect() -> None:
@@ -204,6 +238,10 @@ class Follow:
             process.wait()
 
 
+def _works(shown: dict[str, str]) -> bool:
+    return shown.get("FL_READY") == "YES" and "FL_SETTINGS" in shown
+
+
 def _tell(vm: VmState, output: str) -> None:
     for line in output.splitlines():
         word, _blank, rest = line.partition(" ")
@@ -212,7 +250,6 @@ def _tell(vm: VmState, output: str) -> None:
             if shown.get("ActiveState") in ("active", "activating"):
                 vm.invocation = shown["InvocationID"]
                 vm.started = int(shown["ActiveEnterTimestampMonotonic"]) / 1e6
-                vm.stopped = int(shown["ActiveExitTimestampMonotonic"]) / 1e6
         elif word == "routes":
             vm.routes = rest
         elif word == "streams":
@@ -330,22 +367,3 @@ def compare_settled(before: World, after: World, *, gone: str) -> None:
     assert "" not in numbers and len(numbers) == len(set(numbers))
     (superlink,) = (vm for vm in after.vms.values() if vm.nodes is not None)
     assert sorted(superlink.nodes or ()) == sorted(vm.attributes["FL_NODE_ID"] for vm in after.vms.values() if vm.nodes is None)
-
-
-def interruptions(
-    samples: list[tuple[float, dict[str, dict[str, str]]]], before: World, after: World, finished: float
-) -> dict[str, float]:
-    """Return for how many seconds each VM whose Flower was restarted did not do its work.
-
-    It begins when the unit was stopped, and ends when the VM said again that it does, with its settings in force.
-    """
-    found = {}
-    for name, vm in after.vms.items():
-        if name in before.vms and before.vms[name].invocation != vm.invocation:
-            good = [
-                at
-                for at, shown in samples
-                if at > vm.started and shown.get(name, {}).get("FL_READY") == "YES" and shown[name].get("FL_SETTINGS")
-            ]
-            found[name] = (good[0] if good else finished) - vm.stopped
-    return found

@@ -23,7 +23,6 @@ from tests.lab.follow import (
     children,
     compare,
     differing,
-    interruptions,
     variant,
 )
 from tests.lab.traces import left_by, traces
@@ -42,6 +41,7 @@ FULL, TWO = variant(), variant(without="c")
 @pytest.fixture(scope="module")
 def follow(lab, tmp_path_factory):
     BEFORE.update(traces(NAME))
+    lab.lab("image")
     lab.lab("down")
     lab.lab("up", *(f"--version={site}={version}" for site, version in VERSIONS.items()))
     yield Follow(lab, tmp_path_factory.mktemp("follow"))
@@ -72,7 +72,9 @@ def carried_out(follow, inventory, *arguments: str, nothing_after: bool = True, 
     before = follow.world()
     output = follow.run(playbook, inventory, *arguments)
     after = follow.world()
-    assert differing(output) == set(told), f"announced {told}\n{output[-3000:]}"
+    # A SuperNode that ends in good order takes its leave itself, and then there is nothing to forget.
+    certain = {host for host, entries in told.items() if any(entry["step"] != "nodes" for entry in entries)}
+    assert certain <= differing(output) <= set(told), f"announced {told}\n{output[-3000:]}"
     compare(told, before, after, names=names)
     if nothing_after:
         nothing_left(follow, inventory)
@@ -180,24 +182,21 @@ def test_a_renamed_site_keeps_all_it_has(follow):
     told, before, after, _output = carried_out(follow, inventory, names=names)
     assert set(told) <= {"gw-a"}, told
     assert before.tunnels("gw-c", "key") == after.tunnels("gw-c", "key")
-    carried_out(follow, follow.write(FULL))
 
 
 SETTINGS = {"federation_keepalive_time": 30, "federation_keepalive_timeout": 10, "federation_log_level": "DEBUG"}
 
 
 def test_settings_are_changed_in_place_server_first(follow):
-    """F2, and the announced seconds are not exceeded."""
+    """F2, and the announced seconds are not exceeded. The renamed site gets its name back in the same run."""
     inventory = follow.write(variant(**SETTINGS))
     with follow.sampled() as samples:
         told, before, after, _output = carried_out(follow, inventory, nothing_after=False)
-    finished = time.monotonic()
-    assert set(told) == {"zone-a", "zone-b", "zone-c"}
+    assert set(told) - {"gw-a"} == {"zone-a", "zone-b", "zone-c"}
     (superlink,) = after.of_site("a").values()
     sites = [vm for site in "bc" for vm in after.of_site(site).values()]
-    times = {name: (vm.stopped, vm.started) for name, vm in after.vms.items()}
-    assert all(vm.stopped >= superlink.started for vm in sites), f"a site was restarted before the SuperLink ran again: {times}"
-    measured = interruptions(samples, before, after, finished)
+    assert all(vm.started > superlink.started for vm in sites), "a site was restarted before the SuperLink ran again"
+    measured = follow.interruptions(samples, before, after)
     assert set(measured) == set(after.vms)
     for name, seconds in measured.items():
         said = max(entry["effect"]["seconds"] for entry in told[f"zone-{name.split('-')[1]}"])
@@ -212,7 +211,19 @@ def test_a_setting_of_one_site_restarts_that_site_alone(follow):
 
     told, *_ = carried_out(follow, follow.write(variant(configured, **SETTINGS)))
     assert set(told) == {"zone-b"}
-    assert set(carried_out(follow, follow.write(variant(**SETTINGS)), nothing_after=False)[0]) == {"zone-b"}
+
+
+def test_two_runs_at_once(follow):
+    """The site's setting is taken back by one of them."""
+    inventory = follow.write(variant(**SETTINGS))
+    first = follow.background("deploy", inventory)
+    while "PLAY [Read the federation]" not in follow.printed.read_text():
+        time.sleep(0.1)
+    output = follow.run("deploy", inventory, "-e", "federation_wait_for_run=0", check=False)
+    assert differing(output) == set() and "[run.locked]" in output and "deploy.yml" in output, output[-3000:]
+    second = follow.run("deploy", inventory)
+    assert first.wait() == 0 and differing(follow.printed.read_text()) == {"zone-b"}
+    assert NOTHING in second and differing(second) == set()
 
 
 def more(inventory) -> None:
@@ -277,28 +288,10 @@ def test_a_training_is_interrupted_when_asked(follow, training):
 
 
 def test_supernodes_are_taken_away(follow):
-    before = follow.world()
-    told, _before, after, _output = carried_out(follow, follow.write(FULL))
+    told, before, after, _output = carried_out(follow, follow.write(FULL))
     assert {"zone-b", "zone-c"} <= set(told)
     (superlink,) = after.of_site("a").values()
     assert len(superlink.nodes) == 2 < len(next(iter(before.of_site("a").values())).nodes)
-
-
-def test_two_runs_at_once(follow):
-    def configured(inventory):
-        children(inventory, "training_sites")["zone-b"]["federation_node_config"] = "shelf=4"
-
-    inventory = follow.write(variant(configured))
-    first = follow.background("deploy", inventory)
-    while "PLAY [Read the federation]" not in follow.printed.read_text():
-        time.sleep(0.1)
-    output = follow.run("deploy", inventory, "-e", "federation_wait_for_run=0", check=False)
-    assert differing(output) == set() and "[run.locked]" in output, output
-    assert re.search(r"deploy\.yml", output), output
-    second = follow.run("deploy", inventory)
-    assert first.wait() == 0 and differing(follow.printed.read_text()) == {"zone-b"}
-    assert differing(second) == set()
-    carried_out(follow, follow.write(FULL), nothing_after=False)
 
 
 def test_a_site_that_left_the_inventory_is_an_orphan_and_comes_back(follow):
@@ -359,15 +352,18 @@ def remove_service(follow, site: str) -> None:
     follow.lab.lab("exec", f"fe-{site}", "python3", "-c", script, session)
 
 
+def smaller(inventory) -> None:
+    for given in children(inventory, "gateways").values():
+        given["federation_underlay_mtu"] = 1460
+
+
+# What the federation is from here on.
 TUNNEL = {"federation_overlay": "10.10.29.0/24", "federation_wireguard_port": 51825}
+OTHER, OTHER_TWO = variant(smaller, **TUNNEL), variant(smaller, without="c", **TUNNEL)
 
 
 def test_mtu_overlay_and_port_are_changed_in_place(follow):
-    def smaller(inventory):
-        for given in children(inventory, "gateways").values():
-            given["federation_underlay_mtu"] = 1460
-
-    told, before, after, _output = carried_out(follow, follow.write(variant(smaller, **TUNNEL)))
+    told, before, after, _output = carried_out(follow, follow.write(OTHER))
     assert {"gw-a", "gw-b", "gw-c"} <= set(told)
     for gateway in ("gw-a", "gw-b", "gw-c"):
         assert before.tunnels(gateway, "unit") == after.tunnels(gateway, "unit")
@@ -376,14 +372,14 @@ def test_mtu_overlay_and_port_are_changed_in_place(follow):
     assert "port 51825" in after.tunnels("gw-a", "settings")[0]
     for name, vm in before.vms.items():
         assert vm.streams <= after.vms[name].streams, "streams run on"
-    carried_out(follow, follow.write(FULL), nothing_after=False)
 
 
 def test_what_needs_new_vms_is_announced_and_refused(follow):
     def moved(inventory):
+        smaller(inventory)
         children(inventory, "coordinator")["zone-a"]["federation_superlink_address"] = "10.10.10.7"
 
-    inventory = follow.write(variant(moved))
+    inventory = follow.write(variant(moved, **TUNNEL))
     told = announced(follow.plan(inventory, check=None))
     assert ("replace", "federation_superlink_address") in {(entry["kind"], entry["reason"]) for entry in told["zone-a"]}
     refused(follow, inventory, code="change.replace")
@@ -401,7 +397,7 @@ def test_a_second_federation_lives_beside_the_first(follow):
     def elsewhere(inventory):
         children(inventory, "coordinator")["zone-a"]["federation_superlink_address"] = "10.10.10.6"
 
-    first, second = follow.write(FULL), follow.write(variant(elsewhere, **SECOND))
+    first, second = follow.write(OTHER), follow.write(variant(elsewhere, **SECOND))
     before = follow.world()
     told = announced(follow.plan(second))
     assert {entry["kind"] for entries in told.values() for entry in entries} == {"create"}
@@ -430,7 +426,7 @@ def same_as(before, after) -> None:
 
 
 def test_a_site_is_removed_and_the_others_streams_run_on(follow):
-    inventory = follow.write(FULL)
+    inventory = follow.write(OTHER)
     shown = follow.run("remove_site", inventory, "-e", "site=zone-c", "--check", "--diff")
     before = follow.world()
     output = follow.run("remove_site", inventory, "-e", "site=zone-c")
@@ -446,11 +442,11 @@ def test_a_site_is_removed_and_the_others_streams_run_on(follow):
     assert "10.10.12.0/24" not in superlink.routes
     assert superlink.nodes == (after.vms[site[0]].attributes["FL_NODE_ID"],)
     assert len(after.tunnels("gw-a", "peers")[0].split()) == 3
-    nothing_left(follow, follow.write(TWO))
+    nothing_left(follow, follow.write(OTHER_TWO))
 
 
 def test_teardown_leaves_what_was_found(follow, untouched):
-    inventory = follow.write(TWO)
+    inventory = follow.write(OTHER_TWO)
     output = follow.run("teardown", inventory, "-e", "federation_confirm=flower")
     assert differing(output) == {"zone-a", "zone-b", "gw-a", "gw-b"}
     assert found(follow) == untouched

@@ -45,18 +45,19 @@ def failures(output: str) -> dict[str, str]:
 
 def test_reference_plans_and_names_the_zones_it_cannot_reach():
     output = plan(INVENTORY, "oneflower.federation.plan", ONE_USERNAME="oneadmin", ONE_PASSWORD="secret-of-the-test")
-    assert "PLAY [Check the zones]" in output, "the plan was refused"
+    assert "PLAY [Read the federation]" in output, "the plan was refused"
     assert "secret-of-the-test" not in output
     told = failures(output)
-    assert set(told) == {"zone-a", "zone-b", "zone-c"} and "[zone.unreachable]" in output
-    for host, text in told.items():
+    zones = ("zone-a", "zone-b", "zone-c")
+    assert set(told) == {*zones, "gw-a", "gw-b", "gw-c"} and "[zone.unreachable]" in output
+    assert all("[gateway.unreachable]" in told[gateway] for gateway in set(told) - set(zones))
+    for host, text in ((zone, told[zone]) for zone in zones):
         assert f"https://one-{host[-1]}.example.org:2633/RPC2" in text
 
 
 def test_missing_credentials_say_what_to_give(tmp_path):
     told = failures(plan(INVENTORY, HOME=str(tmp_path)))
-    assert set(told) == {"zone-a", "zone-b", "zone-c"}
-    assert all("Give username and password, or auth_file" in text for text in told.values())
+    assert all("Give username and password, or auth_file" in told[zone] for zone in ("zone-a", "zone-b", "zone-c"))
 
 
 def test_every_mistake_is_named_at_once(tmp_path):
@@ -66,7 +67,7 @@ def test_every_mistake_is_named_at_once(tmp_path):
     text = text.replace("federation_wan_address: vpn.example.org", "federation_wan_address: ''")
     (tmp_path / "hosts.yml").write_text(text)
     output = plan(tmp_path / "hosts.yml")
-    assert "PLAY [Check the zones]" not in output
+    assert "PLAY [Read the federation]" not in output
     (told,) = failures(output).values()
     for problem in (
         "zone-c: federation_lan: 10.10.11.0/25 overlaps federation_lan 10.10.11.0/24 of zone-b",

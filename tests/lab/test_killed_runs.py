@@ -34,6 +34,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def follow(lab, tmp_path_factory):
+    lab.lab("image")
     lab.lab("down")
     lab.lab("up")
     instance = Follow(lab, tmp_path_factory.mktemp("killed"))
@@ -78,5 +79,5 @@ def test_the_next_run_finishes_what_a_killed_one_began(follow, lasting, number, 
     if kind == "settings":
         (superlink,) = after.of_site("a").values()
         sites = [vm for site in "bc" for vm in after.of_site(site).values()]
-        assert all(vm.stopped >= superlink.started for vm in sites), "a site was restarted before the SuperLink ran again"
+        assert all(vm.started > superlink.started for vm in sites), "a site was restarted before the SuperLink ran again"
     follow.run("deploy", follow.write(FULL))

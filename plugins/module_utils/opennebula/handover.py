@@ -27,27 +27,31 @@ class Side:
     going: bool = False
 
 
-class Add(t.NamedTuple):
-    """Give the successor one VM more, with this number. count: how many it has then."""
+@dataclass(frozen=True)
+class Add:
+    """Give the successor one VM more, with this number. vms: how many it has then."""
 
     number: int
-    count: int
+    vms: int
 
 
-class Take(t.NamedTuple):
-    """Take the oldest VM from the old service. count: how many are left."""
+@dataclass(frozen=True)
+class Take:
+    """Take the oldest VM from the old service. vms: how many are left."""
 
-    count: int
+    vms: int
 
 
-class End(t.NamedTuple):
+@dataclass(frozen=True)
+class End:
     """Remove the old service with all that it has left."""
 
 
-class Resize(t.NamedTuple):
+@dataclass(frozen=True)
+class Resize:
     """Give the successor, which is alone, the number of VMs that the site is to have."""
 
-    count: int
+    vms: int
 
 
 Step: t.TypeAlias = "Add | Take | End | Resize"

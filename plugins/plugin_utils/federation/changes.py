@@ -66,8 +66,8 @@ SITE_CUT_OFF = Effect("what the site's SuperNodes and the SuperLink tell each ot
 EFFECTS = (
     (f"`{RESTART}` of a setting of the coordinator", SUPERLINK_RESTART),
     (f"`{RESTART}` of a setting of a training site", SUPERNODE_RESTART),
-    (f"`{REPLACE}` at the coordinator with a state disk", SUPERLINK_REPLACED),
-    (f"`{REPLACE}` at the coordinator without one", SUPERLINK_LOST),
+    (f"`{REPLACE}` at the coordinator, with a state disk", SUPERLINK_REPLACED),
+    (f"`{REPLACE}` at the coordinator, without one", SUPERLINK_LOST),
     (f"`{REPLACE}` at a training site", SUPERNODE_REPLACED),
     (f"`{SCALE}` down, `{REMOVE}` of a training site's service", SUPERNODES_GO),
     (f"`{REMOVE}` of the coordinator's service", SUPERLINK_GOES),
@@ -136,13 +136,17 @@ def _zones(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[Change]
         if zone.absent:
             yield Change(name, step, CREATE, "service", "there is none", "", f"{service['cardinality']} VM(s)")
             continue
-        if zone.state in (*FAILED_STATES, *GOING_STATES) and zone.successor is None:
+        replaced = _replacements(name, step, entry, zone)
+        if replaced and step == SITES and (zone.successor is not None or not goes(zone)):
+            # Whatever state it is in: no other step touches a service whose VMs are made anew.
+            yield from replaced
+            continue
+        if zone.state in (*FAILED_STATES, *GOING_STATES):
             yield Change(name, step, RESTART, "service", zone.failure or "is not RUNNING", zone.state, "RUNNING")
             if goes(zone):
                 continue
         elif zone.state not in STEADY_STATES:
             yield Change(name, step, WAIT, "service", zone.failure or "until it is RUNNING", zone.state, "RUNNING")
-        replaced = _replacements(name, step, entry, zone)
         yield from replaced
         if replaced:
             continue
@@ -225,7 +229,7 @@ def handovers(name: str, entry: Mapping[str, t.Any], zone: Zone) -> list[dict[st
     """
     service, own = entry["service"], zone.own if zone.successor else zone
     onward = {"source": own.id if own else None, "target": service["successor"]}
-    if zone.successor is None or not any(_replaced(name, SITES, entry, zone.successor, zone)):
+    if zone.successor is None or not (goes(zone.successor) or any(_replaced(name, SITES, entry, zone.successor, zone))):
         return [onward]
     back = {"source": zone.successor.id, "target": service["name"]}
     return [back, onward] if own and any(_replaced(name, SITES, entry, own, zone)) else [back]
@@ -491,8 +495,8 @@ def _unnumberable(plan: Mapping[str, t.Any], observed: Observation) -> Iterator[
 
 def reference() -> str:
     """Return the effects as a Markdown table; it stands in docs/changes.md."""
-    lines = ["| change | stops | for at most | hits a training |", "|---|---|---|---|"]
+    lines = ["| change | stops | how long | hits a training |", "|---|---|---|---|"]
     for change, effect in EFFECTS:
-        how_long = f"{effect.seconds} s" if effect.seconds else "good"
+        how_long = f"at most {effect.seconds} s" if effect.seconds else "for good"
         lines.append(f"| {change} | {effect.stops} | {how_long} | {'yes' if effect.training else 'no'} |")
     return "\n".join(lines) + "\n"

@@ -93,7 +93,7 @@ class Zone:
                 **known,
             )
         if twice := (result.get("faults") or {}).get("successor"):
-            return cls(unread=str(twice), **known)
+            return cls(unread=str(twice), code="zone.unread", **known)
         own = cls._of(service) if service else None
         successor = cls._of(result["successor"]) if result.get("successor") else None
         if successor is None:

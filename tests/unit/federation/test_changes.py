@@ -425,6 +425,21 @@ def test_gateways_are_changed_in_place(found, host, given, expected):
     assert {(change.kind, change.step, change.effect) for change in made} == {(SET, LINKS, NO_EFFECT)}
 
 
+def test_a_gateways_new_lan_address_reaches_the_vms_behind_it(found):
+    (change,) = announced(found, changed("gw-b", federation_lan_address="10.10.11.9"))
+    assert (change.host, change.kind, change.subject, change.effect) == ("zone-b", SET, "FL_ROUTES", NO_EFFECT)
+    assert (change.old, change.new) == ("10.10.10.5/32 via 10.10.11.1", "10.10.10.5/32 via 10.10.11.9")
+
+
+def test_a_sites_new_lan_is_changed_in_place_wherever_it_is_routed(found):
+    hosts = changed("zone-c", federation_lan="10.10.14.0/24")
+    hosts["gw-c"]["federation_lan_address"] = "10.10.14.1"
+    made = announced(found, hosts)
+    assert {change.host for change in made} == {"gw-a", "gw-c", "zone-a", "zone-c"} and told(found, hosts) == []
+    assert not any(change.effect.stops or change.kind == REPLACE for change in made)
+    assert {change.subject for change in made if change.host.startswith("zone")} == {"FL_ROUTES"}
+
+
 def test_another_port_changes_the_hub_and_where_it_is_called(found):
     made = announced(found, changed("zone-a", federation_wireguard_port=51999))
     assert ("gw-a", "port", "federation_wireguard_port", "51820", "51999") in {
@@ -562,6 +577,11 @@ def test_two_services_of_one_name_are_told_and_left_alone(found):
     assert announced(found) == [] and told(found) == [("zone.unread", "zone-b")]
 
 
+def test_two_successors_of_one_service_are_told_and_left_alone(found):
+    found["zone-b"]["faults"]["successor"] = "there are two"
+    assert announced(found) == [] and told(found) == [("zone.unread", "zone-b")]
+
+
 def test_what_the_zone_does_not_have_is_told(found):
     found["zone-b"]["vm_template_id"] = None
     assert announced(found) == [] and told(found) == [("zone.object", "zone-b")]
@@ -636,6 +656,50 @@ def test_any_federation_as_planned_has_no_changes_in_whatever_order(seed):
     found = as_planned.results(plan.make_plan(groups, hosts))
     assert announced(found, hosts, groups) == []
     assert announced(found, *reversed(shuffled(rng, groups, hosts))) == []
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_site_that_leaves_takes_nothing_of_the_others(seed):
+    rng = random.Random(seed)
+    groups, hosts = some_inventory(rng)
+    found = as_planned.results(plan.make_plan(groups, hosts))
+    gone = rng.choice(groups["training_sites"])
+    if len(groups["training_sites"]) == 1:
+        return
+    made = announced(found, *reversed(shuffled(rng, groups, hosts)), leaving=[gone])
+    assert {change.host for change in made} == {gone, f"gw-{gone}", "z0", "gw-z0"}
+    assert {change.effect.stops for change in made if change.host == "z0"} == {""}
+    rest = planned(found, groups, hosts, leaving=[gone])
+    after = as_planned.results({**rest, "leaving": {"zones": {}, "gateways": {}}})
+    after |= {gone: as_planned.empty_zone(), f"gw-{gone}": as_planned.empty_gateway()}
+    assert announced(after, hosts, groups, leaving=[gone]) == []
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_one_thing_that_breaks_is_mended_where_it_broke(seed):
+    rng = random.Random(seed)
+    groups, hosts = some_inventory(rng)
+    found = as_planned.results(plan.make_plan(groups, hosts))
+    host = rng.choice(list(found))
+    if "gateway" in found[host]:
+        part, name, value = rng.choice(
+            [
+                ("firewall", "rules", "0" * 64),
+                ("firewall", "loaded", False),
+                ("firewall", "enabled", False),
+                ("stored", "mtu", 1380),
+                ("stored", "intact", False),
+                ("live", "mtu", 1380),
+                ("live", "routes", []),
+            ]
+        )
+        found[host]["gateway"][part][name] = value
+    else:
+        as_planned.vm(found, host, rng.randrange(len(as_planned.role(found, host)["nodes"]))).update(
+            rng.choice([{"FL_LOG_LEVEL": "DEBUG"}, {"FL_GRPC_KEEPALIVE_TIME": "7000"}, {"FL_ROUTES": ""}])
+        )
+    made = announced(found, hosts, groups)
+    assert {change.host for change in changes.real(made)} == {host}
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -169,11 +169,11 @@ class _Handover:
             self._service(self._params["target"], count=1, template_name=template, inputs=inputs, wait=False)
         elif isinstance(step, Add):
             # It waits for a number, which `_come_to_rest` gives to it.
-            self._service(self._params["target"], count=step.count, wait=False)
+            self._service(self._params["target"], count=step.vms, wait=False)
         elif isinstance(step, Take):
-            self._service(None, id=self._params["source"], count=step.count, wait=True)
+            self._service(None, id=self._params["source"], count=step.vms, wait=True)
         elif isinstance(step, Resize):
-            self._service(self._params["target"], count=step.count, wait=True)
+            self._service(self._params["target"], count=step.vms, wait=True)
         else:
             self._service(None, id=self._params["source"], state="absent", wait=True)
 
