@@ -62,7 +62,8 @@ def test_a_run_is_asked_for_and_followed(run, vm, requested, answered):
     planned = run("flower_run", vm_id=vm, rounds=2, check=True)
     assert planned["changed"] and planned["run"]["status"] == "requested" and requested() == ""
     answered(dataclasses.replace(DONE, status="running", losses=[0.5]), DONE)
-    done = run("flower_run", vm_id=vm, rounds=2, wait_timeout=20)
+    done = run("flower_run", vm_id=vm, rounds=2, partitions=5, wait_timeout=20)
+    assert RunRequest.parse(requested()).partitions == 5, "every SuperNode learns of as many"
     assert done["changed"] and done["run"] == {
         "id": RunRequest.parse(requested()).id,
         "status": "finished",

@@ -328,6 +328,8 @@ def test_an_old_complaint_is_overlooked_until_it_changes(run, name, template, ta
     new = run("oneflow_service", **task, failures_before={vm: "no address"}, fails=True)
     assert new["error"]["kind"] == "failed_state" and "APP_ERROR: no licence" in new["msg"]
     assert "no id" in run("oneflow_service", **task, failures_before={"x": "y"}, fails=True)["msg"]
+    settling = run("oneflow_service", **task, settling=60, wait_timeout=1, fails=True)
+    assert settling["error"]["kind"] == "timeout", "what it complains of is being changed, so that ends no wait"
     run("one_vm_attributes", vm_id=vm, attributes={"READY": True})
     up = run("oneflow_service", **task, failures_before={str(vm): "no licence"})
     assert up["service"]["state"] == "RUNNING", "it is up, whatever it said before"

@@ -148,6 +148,8 @@ def test_a_new_complaint_ends_the_wait(run, name, site, publish):
     failed = run("flower_settings", service=name("s"), values=VALUES, wait_timeout=60, fails=True)
     assert failed["error"]["kind"] == "failed_state" and "no route to the SuperLink" in failed["msg"]
     assert time.monotonic() - begin < 30, "at once, not at the deadline"
+    late = run("flower_settings", service=name("s"), values=VALUES, settling=60, wait_timeout=0.3, fails=True)
+    assert late["error"]["kind"] == "timeout", "what it complains of is being changed, so that ends no wait"
 
 
 def test_an_old_complaint_is_told_at_the_deadline_only(run, name, site, publish):
