@@ -49,6 +49,8 @@ PYTEST = {
             "test_walkthrough.py",
             "test_follow.py",
             "test_killed_runs.py",
+            "test_replace_superlink.py",
+            "test_replace_sites.py",
         )
     ],
 }
