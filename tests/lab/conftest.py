@@ -16,7 +16,7 @@ import pytest
 from lab.topology import ADMIN_PORT, PORTS
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = "oftest"
+NAME = os.environ.get("ONEFLOWER_TEST_LAB", "oftest")
 
 
 class Lab:

@@ -124,7 +124,7 @@ def test_without_leave_it_is_refused_and_nothing_is_touched(replace):
 def test_the_new_vm_has_the_ca_and_the_database_of_the_old_one(replace):
     superlink, sites, state, known = replace.superlink(), replace.sites(), replace.state(), replace.database()
     assert known["run"] and known["node"]
-    replace.run("plan", "10.10.10.6")
+    replace.run("plan", "10.10.10.6", *ALLOWED)
     (told,) = [
         change for change in json.loads((replace.folder / "changes.json").read_text())["changes"] if change["kind"] == "replace"
     ]

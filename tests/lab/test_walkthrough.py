@@ -337,8 +337,8 @@ def test_a_vm_that_does_not_boot_is_named_and_its_site_alone_fails(first_run, la
     """Two runs are killed before; the rest of the federation is deployed all the same."""
     lab.lab("down")
     lab.lab("up")
+    kill_at(lab, "Instantiate the coordinator")
     kill_at(lab, "Build the tunnels")
-    kill_at(lab, "Wait for the SuperLink")
     lab.fault("b", "vm-faults", step="boot", times=1)
     output = lab.playbook("walkthrough", check=False)
     recap = output[output.rindex("PLAY RECAP") :]

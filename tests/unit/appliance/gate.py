@@ -47,7 +47,7 @@ class Gate:
                 elif not any(vm in vms for vms in gate.roles.values()):
                     self._answer(400, b"Empty or invalid SERVICE_ID")
                 else:
-                    self._answer(200, json.dumps(gate.service()).encode())
+                    self._answer(200, json.dumps(gate.service(extended=self.path == "/service?extended=true")).encode())
 
             def do_PUT(self) -> None:
                 vm, body = self._vm(), self.rfile.read(int(self.headers["Content-Length"])).decode()
@@ -68,11 +68,16 @@ class Gate:
         # An empty XML element becomes an empty object in the real one's JSON.
         return {"VM": {"ID": str(vm), "USER_TEMPLATE": {name: value or {} for name, value in self.attributes[vm].items()}}}
 
-    def service(self) -> dict[str, t.Any]:
+    def service(self, *, extended: bool = True) -> dict[str, t.Any]:
+        """Return the service; unless it is extended its VMs are as they were when they were made (recordings: onegate 005, 006)."""
+
+        def node(vm: int) -> dict[str, t.Any]:
+            return self.show(vm) if extended else {"VM": {"ID": str(vm), "USER_TEMPLATE": {}}}
+
         return {
             "SERVICE": {
                 "roles": [
-                    {"name": role, "cardinality": len(vms), "nodes": [{"deploy_id": vm, "vm_info": self.show(vm)} for vm in vms]}
+                    {"name": role, "cardinality": len(vms), "nodes": [{"deploy_id": vm, "vm_info": node(vm)} for vm in vms]}
                     for role, vms in self.roles.items()
                 ]
             }

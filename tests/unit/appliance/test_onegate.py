@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import pytest
-from oneflower_appliance import context, onegate, publish
+from oneflower_appliance import context, onegate, partition, publish
 
 from tests.unit.appliance.gate import Gate
 
@@ -102,6 +102,15 @@ class TestPublisher:
         publisher.publish({"FL_ERROR": "broken"}, ready=False)
         publisher.publish({"FL_ERROR": None}, ready=True)
         assert "FL_ERROR" not in gate.attributes[12]
+
+
+def test_siblings_are_told_as_they_are_now(gate, client):
+    """The number that a VM of another service gave free is the only one on the list; a sibling holds another."""
+    gate.roles["superlink"].append(11)
+    gate.attributes[11] = {"FL_PARTITION_ID": "0"}
+    nodes, cardinality = partition.siblings(client.service(), "12")
+    assert (nodes, cardinality) == ({"12": "", "11": "0"}, 2)
+    assert partition.choose(nodes, "12", [1]) == 1
 
 
 def test_a_vm_outside_of_a_service_is_told_from_other_refusals(gate, client):

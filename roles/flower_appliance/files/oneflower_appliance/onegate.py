@@ -99,9 +99,12 @@ class OneGate:
         return {name: value if isinstance(value, str) else "" for name, value in template.items()}
 
     def service(self) -> dict[str, t.Any]:
-        """Return the OneFlow service of this VM with its siblings. Raises NoService for a VM outside of one."""
+        """Return the OneFlow service of this VM with its siblings as they are. Raises NoService for a VM outside of one.
+
+        Unless it is asked for more, OneGate tells of a sibling what OneFlow noted when it made it, which is nothing it published.
+        """
         try:
-            return self._get("/service")
+            return self._get("/service?extended=true")
         except GateError as error:
             if error.code == 400 and "SERVICE_ID" in str(error):
                 raise NoService(str(error), error.code) from None
