@@ -25,6 +25,8 @@ from tests.lab.conftest import NAME, ROOT, Lab, changes
 LAB_INVENTORY = yaml.safe_load((ROOT / "inventories/lab/hosts.yml").read_text())
 NOTHING = "Nothing to change: the federation is as planned."
 Inventory = dict[str, t.Any]
+# Short trainings, and a dead peer that is soon noticed.
+QUICK = {"federation_rounds": 2, "federation_keepalive_time": 15, "federation_keepalive_timeout": 5}
 # (CLOCK_MONOTONIC in seconds, attributes by VM).
 Samples = list[tuple[float, dict[str, dict[str, str]]]]
 # systemd's message that a unit is being stopped (systemd.journal-fields(7), sd-messages.h).
@@ -261,7 +263,7 @@ def _tell(vm: VmState, output: str) -> None:
 def variant(change: Callable[[Inventory], None] | None = None, *, without: str = "", **federation: t.Any) -> Inventory:
     """Return the lab's inventory without the sites `without` (letters), changed by `change`.
 
-    It has one SuperNode a site, trainings of two rounds, and the SuperLink's state on its image. `federation` are variables of the
+    It has one SuperNode a site, what `QUICK` says, and the SuperLink's state on its image. `federation` are variables of the
     federation.
     """
     inventory = copy.deepcopy(LAB_INVENTORY)
@@ -275,7 +277,7 @@ def variant(change: Callable[[Inventory], None] | None = None, *, without: str =
         del children(inventory, "coordinator")["zone-a"][name]
     for name in ("federation_state_disk", "federation_vm_template"):
         children(inventory, "coordinator")["zone-a"].pop(name, None)
-    inventory["all"]["vars"].update({"federation_rounds": 2, **federation})
+    inventory["all"]["vars"].update({**QUICK, **federation})
     if change:
         change(inventory)
     return inventory
