@@ -131,7 +131,8 @@ def killed_at(lab, line: str, *arguments: str) -> None:
             break
     process.stdout.close()
     process.wait()
-    assert re.search(line, printed[-1]), "".join(printed)[-3000:]
+    steps = [said for said in printed if "SuperNodes: " in said]
+    assert re.search(line, printed[-1]), "".join([*steps, *printed[-40:]])
 
 
 def test_runs_killed_half_way_are_finished_by_the_next(lab, deployed, inventory, online):
