@@ -382,16 +382,17 @@ def _reason(subject: str) -> str:
 def unknown_nodes(plan: Mapping[str, t.Any], observed: Observation) -> list[str]:
     """Return the ids of the nodes that the SuperLink knows and no VM of the plan is.
 
-    None as long as a VM or a zone does not tell which node is its own.
+    None as long as a VM or a zone does not tell which node is its own, or tells one that the SuperLink does not know: a SuperNode
+    that was just started again is known to the SuperLink a moment before its VM says which one it is.
     """
     coordinator = observed.zones.get(plan["superlink"]["zone"])
     if coordinator is None or coordinator.superlink is None or not plan["zones"]:
         return []
     sites = [observed.zones[name] for name, entry in plan["zones"].items() if entry["role"] == "training_site"]
     own = [vm.attributes.get(attributes.NODE_ID, "") for zone in sites for vm in zone.vms]
-    if any(zone.unread for zone in sites) or not all(own):
-        return []
     told = attributes.parse_nodes(coordinator.superlink.attributes.get(attributes.NODES, ""))
+    if any(zone.unread for zone in sites) or not set(own) <= set(told):
+        return []
     return sorted(node for node in told if node not in own)
 
 

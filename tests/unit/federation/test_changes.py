@@ -759,3 +759,14 @@ def test_the_page_has_every_kind_step_and_effect():
     assert f"`{'`, `'.join(changes.STEPS)}`" in page
     known = {effect for effect in vars(changes).values() if isinstance(effect, changes.Effect)} - {NO_EFFECT}
     assert known == {effect for _change, effect in changes.EFFECTS}
+
+
+def test_a_node_is_only_forgotten_when_every_vm_says_which_one_it_is_now(found):
+    """A SuperNode that was just started again is in the SuperLink before its VM tells its new id."""
+    superlink, supernode = vm(found, "zone-a"), vm(found, "zone-b")
+    superlink["FL_NODES"] = superlink["FL_NODES"].replace(supernode["FL_NODE_ID"], "777777")
+    assert not [change for change in announced(found, HOSTS) if change.step == NODES], "777777 may be that VM"
+    supernode["FL_NODE_ID"] = "777777"
+    superlink["FL_NODES"] = f"{superlink['FL_NODES']},888888:offline"
+    (forget,) = announced(found, HOSTS)
+    assert (forget.kind, forget.step) == (REMOVE, NODES) and "888888" in forget.old
