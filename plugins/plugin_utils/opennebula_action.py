@@ -13,8 +13,12 @@ antsibull-docs takes a linked action plugin for a renamed module.)
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
+import multiprocessing
 import os
+import signal
+import sys
 import typing as t
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -81,6 +85,7 @@ def run_in_process(
 
     `action` is the plugin of the task under way. Returns the module's result, also where it failed.
     """
+    _end_with_the_run()
     environment: dict[str, t.Any] = {}
     action._compute_environment_string(environment)
     with _environment(environment):
@@ -111,6 +116,24 @@ def run_in_process(
     if warnings:
         result["warnings"] = remove_values(warnings, secrets)
     return wrap_var(result)
+
+
+# Linux, prctl(2).
+PR_SET_PDEATHSIG = 1
+
+
+def _end_with_the_run() -> None:
+    """Let the kernel end this worker when ansible-playbook is killed.
+
+    ansible-core gives every worker a session of its own, so what kills the run does not reach it. One that went on alone would
+    change a federation that the next run has taken over.
+    """
+    run = multiprocessing.parent_process()
+    if run is None or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != run.pid:  # it was killed before
+        os._exit(1)
 
 
 def _progress(action: ActionBase, task_vars: Mapping[str, t.Any]) -> t.Callable[[str], None]:
