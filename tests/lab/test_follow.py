@@ -188,7 +188,12 @@ def test_a_renamed_site_keeps_all_it_has(follow):
     assert before.tunnels("gw-c", "key") == after.tunnels("gw-c", "key")
 
 
-SETTINGS = {"federation_keepalive_time": 30, "federation_keepalive_timeout": 10, "federation_log_level": "DEBUG"}
+SETTINGS = {
+    "federation_keepalive_time": 30,
+    "federation_keepalive_timeout": 10,
+    "federation_log_level": "DEBUG",
+    "federation_certificate_names": "DNS:superlink.example.org",
+}
 
 
 def test_settings_are_changed_in_place_server_first(follow):
@@ -200,6 +205,7 @@ def test_settings_are_changed_in_place_server_first(follow):
     (superlink,) = after.of_site("a").values()
     sites = [vm for site in "bc" for vm in after.of_site(site).values()]
     assert all(vm.started > superlink.started for vm in sites), "a site was restarted before the SuperLink ran again"
+    assert SETTINGS["federation_certificate_names"] in superlink.attributes["FL_CERT_SAN"].split(",")
     measured = follow.interruptions(samples, before, after)
     assert set(measured) == set(after.vms)
     for name, seconds in measured.items():

@@ -322,7 +322,6 @@ def _unnumbered(name: str, step: str, service: Mapping[str, t.Any], zone: Zone) 
 
 _REASONS = {
     settings.ROUTES: "the zones' networks",
-    settings.EXTRA_SAN: "what the sites dial",
     settings.SUPERLINK_ADDRESS: "what the sites dial",
     settings.CA_CERTIFICATE: "the SuperLink's CA",
 }

@@ -136,7 +136,9 @@ def _make(groups: Mapping[str, Iterable[str]], hosts: Mapping[str, Mapping[str, 
     link = chosen.link(inventory, known, placed, release, found) if known.coordinator else None
     if found or link is None:
         raise PlanError(found)
-    trusted = trust.named(TRUST).trust(link.names)
+    more = attributes.parse_names(inventory.federation(variables.CERTIFICATE_NAMES) or "")
+    names = list(dict.fromkeys([*link.names, *more]))
+    trusted = trust.named(TRUST).trust(names)
     service = services(inventory, known, numbered, link, trusted, release)
     return {
         "name": inventory.federation(variables.NAME),
@@ -154,7 +156,7 @@ def _make(groups: Mapping[str, Iterable[str]], hosts: Mapping[str, Mapping[str, 
             "host": link.host,
             "port": link.port,
             "dialled": kinds.host_port(link.host, link.port),
-            "names": list(link.names),
+            "names": names,
             "service": service[known.coordinator]["name"],
             "online": {attributes.NODES_ONLINE: str(sum(numbered.supernodes.values()))},
             "idle": {attributes.RUNS_ACTIVE: "0"},

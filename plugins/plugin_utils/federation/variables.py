@@ -314,6 +314,15 @@ LOG_LEVEL = Variable(
     "log level of Flower",
     setting=settings.LOG_LEVEL,
 )
+CERTIFICATE_NAMES = Variable(
+    "federation_certificate_names",
+    FEDERATION,
+    "text",
+    kinds.text,
+    "more names for the SuperLink's certificate: IP:address or DNS:name, separated by commas",
+    setting=settings.EXTRA_SAN,
+    absent="none; what the sites dial is always named",
+)
 ROUNDS = Variable(
     "federation_rounds", FEDERATION, "integer", kinds.whole_number(1, 9999), "rounds of the smoke-test training", standard=3
 )

@@ -70,6 +70,13 @@ def test_sites_dial_the_superlink_on_its_lan_and_the_certificate_names_it():
         assert made["zones"][site]["service"]["inputs"]["FL_SUPERLINK_ADDRESS"] == "10.10.10.5:9092"
 
 
+def test_more_names_of_the_certificate_stand_beside_what_is_dialled():
+    made = plan.make_plan(GROUPS, changed("zone-a", federation_certificate_names="DNS:superlink.example.org,IP:10.10.10.5"))
+    assert made["superlink"]["names"] == ["IP:10.10.10.5", "DNS:superlink.example.org"]
+    assert made["zones"]["zone-a"]["service"]["live"]["FL_CERT_EXTRA_SAN"] == "IP:10.10.10.5,DNS:superlink.example.org"
+    assert problems(changed("zone-a", federation_certificate_names="superlink")) == [("zone-a", "federation_certificate_names")]
+
+
 def test_partitions_are_numbered_across_sites():
     made = plan.make_plan(GROUPS, HOSTS)
     zones = made["zones"]
