@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
@@ -37,23 +38,15 @@ COMMANDS = {
 }
 BESIDE = {"sanity": 1}  # that many of a stage's first commands run at the same time as the rest
 SKIPPED = 77
-PYTEST = {
-    "unit": ["tests/unit"],
-    "contract": ["tests/contract"],
-    "lab": [
-        f"tests/lab/{part}"
-        for part in (
-            "machine",
-            "appliance",
-            "test_inventories.py",
-            "test_walkthrough.py",
-            "test_follow.py",
-            "test_killed_runs.py",
-            "test_replace_superlink.py",
-            "test_replace_sites.py",
-        )
-    ],
-}
+PYTEST = {"unit": ["tests/unit"], "contract": ["tests/contract"]}
+# Two labs side by side: their tests wait most of the time. Environment and parts of tests/lab of each.
+LABS = (
+    ({}, ("machine", "appliance", "test_inventories.py", "test_walkthrough.py")),
+    (
+        {"ONEFLOWER_TEST_LAB": "oftest2"},
+        ("test_follow.py", "test_killed_runs.py", "test_replace_superlink.py", "test_replace_sites.py"),
+    ),
+)
 # Scenario of molecule/ and what it is told through its environment.
 SCENARIOS: list[tuple[str, dict[str, str]]] = [("default", {}), ("flower_appliance", {}), ("wireguard_gateway", {})]
 if os.environ.get("ONEFLOWER_TEST_DEBIAN13"):
@@ -103,25 +96,36 @@ def run_commands(stage: str) -> tuple[int, int]:
 
 
 def run_pytest(stage: str) -> tuple[int, int]:
+    return pytest(stage, PYTEST[stage])
+
+
+def run_labs(stage: str) -> tuple[int, int]:
+    with ThreadPoolExecutor(len(LABS)) as pool:
+        paths = [[f"tests/lab/{part}" for part in parts] for _told, parts in LABS]
+        names = [f"{stage}-{number}" for number, _lab in enumerate(LABS, 1)]
+        counts = list(pool.map(lambda name, given, lab: pytest(name, given, lab[0], apart=True), names, paths, LABS))
+    return sum(passed for passed, _failed in counts), sum(failed for _passed, failed in counts)
+
+
+def pytest(name: str, paths: list[str], told: Mapping[str, str] | None = None, *, apart: bool = False) -> tuple[int, int]:
+    """Run tests and count them; with `apart` every line is shown when it is complete, since others run beside."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    result = RESULTS / f"{stage}.xml"
+    result = RESULTS / f"{name}.xml"
     result.unlink(missing_ok=True)
-    code = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            *(["-v"] if stage == "lab" else ["-q"]),
-            "--durations=5",
-            f"--junit-xml={result}",
-            *PYTEST[stage],
-        ],
+    how = ["-v" if apart else "-q", "--durations=5", f"--junit-xml={result}"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", *how, *paths],
         cwd=ROOT,
-        env=environment(),
+        env={**environment(), **(told or {})},
         stdin=subprocess.DEVNULL,
-        check=False,
-    ).returncode
-    return counted(result, code)
+        text=True,
+        errors="replace",
+        stdout=subprocess.PIPE if apart else None,
+        stderr=subprocess.STDOUT if apart else None,
+    ) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+    return counted(result, process.returncode)
 
 
 def counted(result: Path, code: int) -> tuple[int, int]:
@@ -155,7 +159,7 @@ def run_molecule(stage: str) -> tuple[int, int]:
     return passed, failed
 
 
-RUNNERS = {"molecule": run_molecule, **dict.fromkeys(COMMANDS, run_commands), **dict.fromkeys(PYTEST, run_pytest)}
+RUNNERS = {"molecule": run_molecule, "lab": run_labs, **dict.fromkeys(COMMANDS, run_commands), **dict.fromkeys(PYTEST, run_pytest)}
 
 
 def main() -> int:
