@@ -255,7 +255,7 @@ def _carried(plan: Mapping[str, t.Any], coordinator: Zone) -> Mapping[str, str]:
     anew = coordinator.absent or any(
         goes(coordinator) or _replacements(name, COORDINATOR, entry, coordinator)
         for name, entry in plan["zones"].items()
-        if entry["role"] == "coordinator" and not coordinator.unread and not keeps_state(entry, coordinator)
+        if entry["role"] == "coordinator" and not keeps_state(entry, coordinator)
     )
     return {attribute: "" if anew or vm is None else vm.attributes.get(attribute, "") for attribute in wanted}
 
